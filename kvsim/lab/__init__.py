@@ -1,0 +1,1 @@
+"""Experiments: run one, sweep many, compare, plot and report."""

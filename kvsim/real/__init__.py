@@ -1,0 +1,1 @@
+"""The real world: processes, disks, the HTTP and RESP doors, and their supervisor."""

@@ -1,0 +1,1 @@
+"""The simulated world on SimPy: network, machines, disks, clocks and faults."""

@@ -1,0 +1,1 @@
+"""What becomes of concurrent versions of one key."""

@@ -1,0 +1,1 @@
+"""What a read may return, and what a client carries for it."""

@@ -1,0 +1,1 @@
+"""How replicas are made to agree: a file for each protocol."""

@@ -1,0 +1,1 @@
+"""How a node finds who holds a key."""

@@ -1,0 +1,1 @@
+"""Who takes a client's request."""

@@ -1,0 +1,1 @@
+"""Conformance suites that any host or strategy can be put through, ours and outsiders'."""

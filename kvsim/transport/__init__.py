@@ -1,0 +1,1 @@
+"""How a message really travels: TCP, UDP, and the frames on the wire."""
