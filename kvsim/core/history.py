@@ -1,0 +1,336 @@
+"""The history of a run: what its clients asked, and what they were told, in real-time order.
+
+Judges and metrics see nothing else, so a simulation and a real cluster are judged alike. The file format is
+described in docs/reference/history.md.
+"""
+
+import gzip
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any, Literal, NoReturn, TypeAlias, cast
+
+import msgspec
+
+EventType: TypeAlias = Literal["invoke", "ok", "fail", "info"]
+Outcome: TypeAlias = Literal["ok", "fail", "info"]
+OperationName: TypeAlias = Literal["create", "read", "update", "delete", "remove", "put", "cas", "scan", "txn"]
+Key: TypeAlias = str | bytes
+"""Text where the key is UTF-8, else the bytes themselves."""
+
+NEVER: int = 2**62
+"""The index of a completion that never came: later than every event."""
+
+WRITES: frozenset[str] = frozenset({"create", "update", "put", "cas"})
+"""Operations that leave a value behind."""
+ERASURES: frozenset[str] = frozenset({"delete", "remove"})
+"""Operations that leave the key absent: `delete` found it present, `remove` did not look."""
+
+_ANSWERED = frozenset({"read", "scan", "txn"})
+_COMPOUND = frozenset({"scan", "txn"})
+_LONGEST_LINE_BYTES = 64 << 20
+_NANOSECONDS = 1_000_000_000
+_LATEST_S = 2**62 / _NANOSECONDS
+
+
+class HistoryError(ValueError):
+    """A history that cannot be read; `line` counts from 1 and is the first line at fault (0: the file itself)."""
+
+    def __init__(self, line: int, reason: str) -> None:
+        super().__init__(f"line {line}: {reason}" if line else reason)
+        self.line = line
+        self.reason = reason
+
+
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """One line of a history: an operation begins, happened (`ok`), certainly did not (`fail`), or is unknown (`info`)."""
+
+    index: int
+    type: EventType
+    process: int
+    time_ns: int
+    op: OperationName
+    key: Key | None
+    value: Any = None
+    expected: Any = None
+
+
+class Operation(msgspec.Struct, frozen=True, gc=False):
+    """An invocation with its completion.
+
+    `invoked` and `completed` are positions in the history, and order operations in real time: `a` came before `b` if
+    `a.completed < b.invoked`. An operation of unknown outcome never completes (`completed == NEVER`).
+    """
+
+    process: int
+    op: OperationName
+    key: Key | None
+    value: Any
+    """What is written; for `scan` and `txn` what was asked."""
+    expected: Any
+    invoked: int
+    completed: int
+    invoked_ns: int
+    completed_ns: int | None
+    """When the client learned of the outcome, or that it would not learn it; None if the history ends before."""
+    outcome: Outcome
+    answer: Any = None
+    """What a `read`, `scan` or `txn` returned; None also stands for an absent key."""
+
+
+class History:
+    """What the clients of one run saw."""
+
+    def __init__(self, events: Iterable[Event] = ()) -> None:
+        self.events = list(events)
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    def dumps(self) -> bytes:
+        """The history as JSON lines; equal histories give equal bytes."""
+        return b"".join(_lines(self.events))
+
+    def to_jsonl(self, path: str | Path) -> None:
+        """Write the history as JSON lines."""
+        with open(path, "wb") as file:
+            file.writelines(_lines(self.events))
+
+
+class Recorder:
+    """Writes down what the clients of a run see, as they see it: the caller gives events in real-time order."""
+
+    def __init__(self) -> None:
+        self.history = History()
+        self._events = self.history.events
+        self._open: dict[int, Event | None] = {}  # None: the process ended with an unknown outcome
+
+    def invoke(
+        self, process: int, time_ns: int, op: OperationName, key: Key | None, value: Any = None, expected: Any = None
+    ) -> int:
+        """An operation begins; returns its index. `value` and `expected` are text, numbers or bytes."""
+        if process in self._open:
+            raise ValueError(f"process {process} has an operation open, or one of unknown outcome behind it")
+        index = len(self._events)
+        event = Event(index, "invoke", process, time_ns, op, as_text(key), as_text(value), as_text(expected))
+        self._open[process] = event
+        self._events.append(event)
+        return index
+
+    def complete(self, process: int, time_ns: int, type: Outcome, value: Any = None) -> None:
+        """The open operation of `process` ends; `value` is the answer of a read, scan or txn (None: absent)."""
+        begun = self._open.pop(process, None)
+        if begun is None:
+            raise ValueError(f"process {process} has no operation open")
+        value = as_text(value) if begun.op in _ANSWERED else begun.value
+        if type == "info":
+            self._open[process] = None
+        self._events.append(
+            Event(len(self._events), type, process, time_ns, begun.op, begun.key, value, begun.expected)
+        )
+
+
+def as_text(value: Any) -> Any:
+    """Bytes as the text that they spell in UTF-8, and as they are when they spell none; anything else unchanged."""
+    if type(value) is not bytes:
+        return value
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value
+
+
+def operations(history: History) -> list[Operation]:
+    """Pair every invocation with its completion, in the order of the invocations."""
+    ends: dict[int, Event] = {}
+    found: list[Operation] = []
+    # Backwards, so that a process's next completion is known when its invocation comes.
+    for event in reversed(history.events):
+        if event.type != "invoke":
+            ends[event.process] = event
+            continue
+        end = ends.pop(event.process, None)
+        known = end is not None and end.type != "info"
+        found.append(
+            Operation(
+                event.process,
+                event.op,
+                event.key,
+                event.value,
+                event.expected,
+                event.index,
+                end.index if end is not None and known else NEVER,
+                event.time_ns,
+                end.time_ns if end is not None else None,
+                end.type if end is not None else "info",  # type: ignore[arg-type]
+                end.value if end is not None and end.type == "ok" and event.op in _ANSWERED else None,
+            )
+        )
+    found.reverse()
+    return found
+
+
+# ---- the file: one JSON object a line
+
+
+class _Base64(msgspec.Struct, frozen=True):
+    b64: bytes
+
+
+class _Line(msgspec.Struct, gc=False):
+    index: int
+    type: EventType
+    process: int
+    time: float
+    op: OperationName
+    key: str | _Base64 | None = None
+    value: Any = msgspec.UNSET
+    expected: Any = None
+
+
+class _Written(msgspec.Struct, gc=False):
+    index: int
+    type: str
+    process: int
+    time: msgspec.Raw
+    op: str
+    key: Any = msgspec.UNSET
+    value: Any = None
+    expected: Any = msgspec.UNSET
+
+
+def _lines(events: Iterable[Event]) -> Iterator[bytes]:
+    encode = msgspec.json.Encoder().encode
+    for e in events:
+        yield encode(
+            _Written(
+                e.index,
+                e.type,
+                e.process,
+                msgspec.Raw(seconds(e.time_ns)),
+                e.op,
+                msgspec.UNSET if e.key is None else _written_value(e.key),
+                _written_value(e.value),
+                _written_value(e.expected) if e.op == "cas" else msgspec.UNSET,
+            )
+        ) + b"\n"
+
+
+def seconds(time_ns: int) -> str:
+    """Nanoseconds as decimal seconds without rounding: 1_204_000_000 is 1.204."""
+    whole, part = divmod(time_ns, _NANOSECONDS)
+    return f"{whole}.{part:09d}".rstrip("0") if part else f"{whole}.0"
+
+
+def _written_value(value: Any) -> Any:
+    return _Base64(value) if type(value) is bytes else value
+
+
+def read_history(path: str | Path) -> History:
+    """Read JSON lines, plain or compressed by gzip.
+
+    Raises HistoryError, with the line, for whatever breaks the format's rules: an unreadable line, an index out of
+    turn, a completion without its invocation, a process with two open operations, time that runs backwards.
+    """
+    with open(path, "rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        stream = cast("IO[bytes]", gzip.GzipFile(fileobj=file) if packed else file)
+        return History(_read_events(_split(stream)))
+
+
+def loads_history(data: bytes) -> History:
+    """Read JSON lines from memory; errors as with `read_history`."""
+    return History(_read_events(enumerate(data.splitlines(), 1)))
+
+
+def _split(stream: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+    number = 0
+    while True:
+        try:
+            line = stream.readline(_LONGEST_LINE_BYTES)
+        except (EOFError, OSError) as error:
+            raise HistoryError(number + 1, f"the compressed file is damaged: {error}") from None
+        if not line:
+            return
+        number += 1
+        if len(line) == _LONGEST_LINE_BYTES:
+            raise HistoryError(number, f"longer than {_LONGEST_LINE_BYTES >> 20} MiB")
+        yield number, line
+
+
+def _read_events(lines: Iterable[tuple[int, bytes]]) -> Iterator[Event]:
+    decode = msgspec.json.Decoder(_Line).decode
+    open_: dict[int, Event | None] = {}
+    last_ns = 0
+    for number, text in lines:
+        try:
+            line = decode(text)
+        except msgspec.MsgspecError as error:
+            raise HistoryError(number, f"not an event: {error}") from None
+        except UnicodeDecodeError:
+            raise HistoryError(number, "not UTF-8") from None
+        event = _event(number, line)
+        if event.index != number - 1:
+            raise HistoryError(number, f"index {event.index} where {number - 1} is next")
+        if event.time_ns < last_ns:
+            raise HistoryError(number, f"time runs backwards, from {seconds(last_ns)} s to {seconds(event.time_ns)} s")
+        last_ns = event.time_ns
+        if event.type == "invoke":
+            if event.process in open_:
+                _refuse_invocation(number, event, open_[event.process])
+            open_[event.process] = event
+        else:
+            _check_completion(number, event, open_.pop(event.process, None))
+            if event.type == "info":
+                open_[event.process] = None
+        yield event
+
+
+def _event(number: int, line: _Line) -> Event:
+    if not 0 <= line.time < _LATEST_S:
+        raise HistoryError(number, f"time {line.time} s is negative or too large")
+    key: Key | None = line.key.b64 if isinstance(line.key, _Base64) else line.key
+    if (key is None) != (line.op == "txn"):
+        raise HistoryError(number, "txn has no key" if line.op == "txn" else f"{line.op} without a key")
+    value, expected = line.value, line.expected
+    if line.op not in _COMPOUND:
+        value, expected = _plain(number, value), _plain(number, expected)
+        if line.op in WRITES:
+            if value is None or value is msgspec.UNSET:
+                raise HistoryError(number, f"{line.op} without a value")
+        elif line.op == "read" and line.type == "ok":
+            if value is msgspec.UNSET:
+                raise HistoryError(number, "an answered read without a value (null means absent)")
+        elif value is not None and value is not msgspec.UNSET and line.type in ("invoke", "ok"):
+            raise HistoryError(number, f"{line.op} with a value where none belongs")
+    if value is msgspec.UNSET:
+        value = None
+    return Event(line.index, line.type, line.process, round(line.time * 1e9), line.op, key, value, expected)
+
+
+def _plain(number: int, value: Any) -> Any:
+    kind = type(value)
+    if kind is str or kind is int or kind is float or value is None or value is msgspec.UNSET:
+        return value
+    if kind is dict and value.keys() == {"b64"}:
+        try:
+            return msgspec.convert(value, _Base64).b64
+        except msgspec.ValidationError:
+            raise HistoryError(number, "b64 holds no base64") from None
+    raise HistoryError(number, 'a value is a string, a number or {"b64": …}')
+
+
+def _refuse_invocation(number: int, event: Event, begun: Event | None) -> NoReturn:
+    if begun is None:
+        raise HistoryError(number, f"process {event.process} goes on after an operation of unknown outcome")
+    raise HistoryError(number, f"process {event.process} has its {begun.op} from line {begun.index + 1} still open")
+
+
+def _check_completion(number: int, event: Event, begun: Event | None) -> None:
+    if begun is None:
+        raise HistoryError(number, f"process {event.process} completes a {event.op}, but has no operation open")
+    if event.op != begun.op or event.key != begun.key:
+        ended, opened = f"{event.op} of {event.key!r}", f"{begun.op} of {begun.key!r}"
+        raise HistoryError(number, f"process {event.process} completes a {ended}, but had begun a {opened}")
+    if event.op not in _ANSWERED and (event.value != begun.value or event.expected != begun.expected):
+        raise HistoryError(number, f"the completion does not repeat what was invoked on line {begun.index + 1}")
