@@ -25,7 +25,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def require_command(name: str) -> str:
-    """The path of a program of the machine; without it the test is skipped, and in CI it fails, lest a green run hide it."""
+    """The path of a program of the machine; without it a test is skipped, and fails in CI, lest a green run hide it."""
     found = shutil.which(name)
     if found:
         return found
