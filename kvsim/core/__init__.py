@@ -1,1 +1,1 @@
-"""What a node is: pure protocol vocabulary, without a world, a clock or randomness of its own."""
+"""What a node is. Pure: nothing here knows SimPy, asyncio, a socket, a file, a clock or a randomness of its own."""

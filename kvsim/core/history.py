@@ -201,18 +201,21 @@ class _Written(msgspec.Struct, gc=False):
 def _lines(events: Iterable[Event]) -> Iterator[bytes]:
     encode = msgspec.json.Encoder().encode
     for e in events:
-        yield encode(
-            _Written(
-                e.index,
-                e.type,
-                e.process,
-                msgspec.Raw(seconds(e.time_ns)),
-                e.op,
-                msgspec.UNSET if e.key is None else _written_value(e.key),
-                _written_value(e.value),
-                _written_value(e.expected) if e.op == "cas" else msgspec.UNSET,
+        yield (
+            encode(
+                _Written(
+                    e.index,
+                    e.type,
+                    e.process,
+                    msgspec.Raw(seconds(e.time_ns)),
+                    e.op,
+                    msgspec.UNSET if e.key is None else _written_value(e.key),
+                    _written_value(e.value),
+                    _written_value(e.expected) if e.op == "cas" else msgspec.UNSET,
+                )
             )
-        ) + b"\n"
+            + b"\n"
+        )
 
 
 def seconds(time_ns: int) -> str:

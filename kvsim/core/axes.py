@@ -1,0 +1,227 @@
+"""What a strategy of each axis must offer, so that the catalogue can put any of them together.
+
+A strategy sees its node through `Site`: the host, the design, who is in the cluster, where keys lie and the replica.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from kvsim.core.design import Cluster, Design, Strategy
+from kvsim.core.guarantee import Level
+from kvsim.core.host import Host
+from kvsim.core.message import NodeId
+from kvsim.core.node import Component, View
+from kvsim.core.operation import Absent, AnyOperation, AnyResult, Found, Key, Page, Read, Scan, Write, Written
+from kvsim.core.replica import Record, Replica
+from kvsim.core.version import LamportClock
+
+Role = Literal["frontend", "data", "service"]
+PLACES_KEPT = 65_536
+
+
+class Partitioning(Strategy):
+    """Which nodes hold a key. Pure: a function of the members, and made anew only when they change."""
+
+    axis = "partitioning"
+
+    def __init__(self, settings: Any, members: tuple[NodeId, ...]) -> None:
+        self.settings, self.members = settings, members
+
+    def preference_list(self, key: Key, n: int) -> tuple[NodeId, ...]:
+        """The first `n` different nodes for this key, in order (fewer when there are not so many); the first is its owner."""
+        raise NotImplementedError
+
+
+class OneGroup(Partitioning):
+    """Every node holds every key: what partitioning is where the replication strategy makes it moot."""
+
+    def preference_list(self, key: Key, n: int) -> tuple[NodeId, ...]:
+        """All, or the first n."""
+        return self.members[:n]
+
+
+class Placement:
+    """Where keys lie now: the partitioning of today's members, `n` copies a key, remembered for keys asked before."""
+
+    def __init__(self, make: Callable[[tuple[NodeId, ...]], Partitioning], members: tuple[NodeId, ...], n: int) -> None:
+        self._make, self.n = make, n
+        self._places: dict[Key, tuple[NodeId, ...]] = {}
+        self.change(members)
+
+    def change(self, members: tuple[NodeId, ...]) -> None:
+        """Membership has changed."""
+        self.members = members
+        self._partitioning = self._make(members)
+        self._places.clear()
+
+    def replicas(self, key: Key) -> tuple[NodeId, ...]:
+        """The key's preference list: ordered, so that messages and traces are."""
+        place = self._places.get(key)
+        if place is None:
+            if len(self._places) >= PLACES_KEPT:
+                self._places.clear()
+            place = self._places[key] = self._partitioning.preference_list(key, self.n)
+        return place
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One node's surroundings, as its strategies see them."""
+
+    host: Host
+    role: Role
+    design: Design
+    cluster: Cluster
+    placement: Placement
+    clock: LamportClock
+    """Stamps versions where the conflict rule needs them."""
+    replica: Replica | None
+    """This node's data; None where it stores nothing (a frontend, a service)."""
+
+    @property
+    def level(self) -> Level:
+        """The consistency level that the design claims."""
+        strategy: Any = self.design["consistency"].strategy
+        level: Level = strategy.level
+        return level
+
+
+class Membership(Component, Strategy):
+    """Who is there. Calls `node.change_view` when that changes."""
+
+    axis = "membership"
+
+    def __init__(self, site: Site, settings: Any) -> None:
+        self.site, self.settings = site, settings
+
+
+class Replication(Component, Strategy):
+    """Makes the replicas of a key agree. Its methods run at the coordinator: the node that an operation was sent to.
+
+    Each raises `Elsewhere` (with a hint, where known) when this node must not coordinate it, `Unavailable` when it certainly
+    did nothing, `OutcomeUnknown` when nobody knows.
+    """
+
+    axis = "replication"
+    from_anywhere: ClassVar[bool] = False
+    """Whether a node that holds no replica can coordinate (a frontend, with `coordinator = "frontend"`)."""
+
+    def __init__(self, site: Site, settings: Any) -> None:
+        self.site, self.settings = site, settings
+
+    @classmethod
+    def copies(cls, settings: Any, nodes: int) -> int:
+        """How many replicas a key has in a cluster of so many ServerData nodes."""
+        raise NotImplementedError
+
+    @classmethod
+    def services(cls, settings: Any) -> tuple[NodeId, ...]:
+        """Nodes of a role of their own that the protocol needs."""
+        return ()
+
+    @classmethod
+    def service(cls, site: Site, settings: Any) -> Component:
+        """The component of such a node."""
+        raise NotImplementedError
+
+    async def write(self, op: Write) -> Written:
+        """Make a write happen, as durable as the design states."""
+        raise NotImplementedError
+
+    async def read_latest(self, op: Read) -> Found | Absent:
+        """Read so that no completed write is missed, as far as the protocol can."""
+        raise NotImplementedError
+
+    async def read_any(self, op: Read) -> Found | Absent:
+        """Read what is cheapest to read."""
+        raise NotImplementedError
+
+    async def scan(self, op: Scan) -> Page:
+        """Read a range: ask every partition, and merge."""
+        raise NotImplementedError
+
+
+class Consistency(Strategy):
+    """What a read may return. Takes an operation at the coordinator, and chooses the read path below."""
+
+    axis = "consistency"
+    level: ClassVar[Level]
+    any_replica: ClassVar[bool] = False
+    """Whether reads may go to any replica, in turn, or to the one that coordinates writes."""
+
+    def __init__(self, site: Site, settings: Any, replication: Replication) -> None:
+        self.site, self.settings, self.replication = site, settings, replication
+
+    async def read(self, op: Read) -> Found | Absent:
+        """Read one key."""
+        raise NotImplementedError
+
+    async def perform(self, op: AnyOperation) -> AnyResult:
+        """Do one operation. Raises an `OperationError`."""
+        if isinstance(op, Read):
+            return await self.read(op)
+        if isinstance(op, Scan):
+            return await self.replication.scan(op)
+        return await self.replication.write(op)
+
+
+class Routing(Strategy):
+    """How a node finds who holds a key."""
+
+    axis = "routing"
+
+    def __init__(self, site: Site, settings: Any) -> None:
+        self.site, self.settings = site, settings
+
+    async def find(self, op: AnyOperation) -> tuple[NodeId, ...]:
+        """The nodes that may coordinate the operation, best first."""
+        raise NotImplementedError
+
+
+class Topology(Strategy):
+    """Who takes a client's request, and who coordinates it."""
+
+    axis = "topology"
+
+    @classmethod
+    def frontends(cls, asked: int) -> int:
+        """How many ServerFrontends there are, when the experiment asks for so many."""
+        return asked
+
+    @classmethod
+    def door(cls, site: Site, settings: Any, routing: Routing, consistency: Consistency | None) -> Component:
+        """The component of this node that takes `Perform`; `consistency` is None where the node cannot coordinate."""
+        raise NotImplementedError
+
+
+class Conflict(Strategy):
+    """Which of two records of a key stays, and the clock whose versions it compares."""
+
+    axis = "conflict"
+
+    def __init__(self, settings: Any) -> None:
+        self.settings = settings
+
+    def clock(self, host: Host) -> LamportClock:
+        """The clock that stamps versions."""
+        raise NotImplementedError
+
+    def newer(self, mine: Record, theirs: Record) -> bool:
+        """Whether theirs replaces mine."""
+        raise NotImplementedError
+
+
+class Storage(Strategy):
+    """What a value is, and how often a key may be written."""
+
+    axis = "storage"
+
+
+def alive_first(nodes: tuple[NodeId, ...], view: View) -> tuple[NodeId, ...]:
+    """The same nodes, those that seem dead last."""
+    if not view.down:
+        return nodes
+    return (*(n for n in nodes if view.is_alive(n)), *(n for n in nodes if not view.is_alive(n)))
