@@ -42,7 +42,7 @@ class HistoryError(ValueError):
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
-    """One line of a history: an operation begins, happened (`ok`), certainly did not (`fail`), or is unknown (`info`)."""
+    """One line of a history: an operation begins, happened (`ok`), certainly did not (`fail`), or nobody knows."""
 
     index: int
     type: EventType
