@@ -1,0 +1,119 @@
+"""The way from a door into its own node: an operation goes in as a message from the endpoint `door-NODE`, the answer back.
+
+HTTP and RESP doors use this; they run on the node's event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from kvsim.core.design import Cluster, Design
+from kvsim.core.message import SECOND, Envelope, Failure, Nanoseconds, NodeId
+from kvsim.core.operation import AnyOperation, AnyResult, OutcomeUnknown, Perform, error_from
+
+MARGIN_NS: Nanoseconds = SECOND // 2
+
+
+class Address(msgspec.Struct, frozen=True):
+    """Where a node listens: TCP and UDP on one port number."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+class ServerInfo(msgspec.Struct, frozen=True):
+    """What a door may tell about the server behind it."""
+
+    node_id: NodeId
+    cluster_id: str
+    design: Design
+    cluster: Cluster
+    host: str
+    """The address that doors listen on."""
+    http: Mapping[NodeId, int]
+    """The HTTP ports of all doors of the cluster."""
+    resp: Mapping[NodeId, int]
+    """The RESP ports of all doors of the cluster."""
+    incarnation: int
+    status: Callable[[], dict[str, Any]]
+    """This node's state in plain data: roles, view, counts (see `kvsim.real.host.RealHost.status`)."""
+
+
+class Door(Protocol):
+    """What `start_http` and `start_resp` give: a server that can be closed."""
+
+    async def close(self) -> None:
+        """Take no more requests, and let go of the port."""
+
+
+StartDoor = Callable[["LocalClient", ServerInfo, int], Awaitable[Door]]
+"""`start_http(local, info, port)`; port 0 takes a free one. Raises `OSError` where the port is taken."""
+
+
+class LocalClient:
+    """Performs operations at this node, many at a time. `deliver` hands an envelope from `name` to the node."""
+
+    def __init__(
+        self,
+        name: NodeId,
+        deliver: Callable[[NodeId, Envelope[Any]], None],
+        timeout_ns: Nanoseconds,
+    ) -> None:
+        self.name = name
+        self._deliver = deliver
+        self._deadline_s = (2 * timeout_ns + MARGIN_NS) / SECOND
+        self._number = 0
+        self._waiting: dict[int, tuple[asyncio.Future[AnyResult], asyncio.TimerHandle]] = {}
+        self._closed = ""
+
+    async def perform(self, op: AnyOperation) -> AnyResult:
+        """Do one operation. Raises an `OperationError`; `OutcomeUnknown` when no answer comes in time."""
+        return await self.begin(op)
+
+    def begin(self, op: AnyOperation) -> asyncio.Future[AnyResult]:
+        """Begin an operation; the future ends as `perform` does. For doors that keep many under way without tasks."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[AnyResult] = loop.create_future()
+        if self._closed:
+            future.set_exception(OutcomeUnknown(self._closed))
+            return future
+        self._number = number = self._number + 1
+        self._waiting[number] = (future, loop.call_later(self._deadline_s, self._late, number))
+        self._deliver(self.name, Envelope(Perform(op), number))
+        return future
+
+    def receive(self, sender: NodeId, envelope: Envelope[Any]) -> None:
+        """An answer of the node has come."""
+        waiting = self._waiting.pop(envelope.answers, None)
+        if waiting is None:
+            return
+        future, deadline = waiting
+        deadline.cancel()
+        if future.done():  # whoever waited has gone
+            return
+        if isinstance(envelope.message, Failure):
+            future.set_exception(error_from(envelope.message))
+        else:
+            future.set_result(envelope.message)
+
+    def close(self, reason: str) -> None:
+        """The node is going: what is under way ends with an unknown outcome."""
+        self._closed = reason
+        for number in list(self._waiting):
+            self._give_up(number, reason)
+
+    def _late(self, number: int) -> None:
+        self._give_up(number, f"no answer within {self._deadline_s:g} s")
+
+    def _give_up(self, number: int, reason: str) -> None:
+        future, deadline = self._waiting.pop(number)
+        deadline.cancel()
+        if not future.done():
+            future.set_exception(OutcomeUnknown(reason))
