@@ -1,0 +1,250 @@
+"""Linearizability of one key by search: Wing and Gong 1993, with Lowe's memo and just-in-time steps (2017).
+
+An operation takes its place in the order only when its completion, the event at hand, demands it. Three rules keep the
+search small, and none loses an order: a read takes its place as soon as its answer is the state; of operations with one
+and the same effect, the one that must complete first goes first; a value that must still be read, and that nobody can
+write again, is not left. Values that nobody reads are all alike, so writes of unknown outcome cost next to nothing.
+"""
+
+import time
+from bisect import insort
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from kvsim.core.history import NEVER, Operation
+
+ABSENT = 0
+_UNREAD = 1
+"""The state after a write whose value nobody asks for."""
+_ANY = -1
+_PRESENT = -2
+_BYTES_PER_CONFIGURATION = 256
+"""A remembered configuration: a tuple, its integers, its place in the table (measured, rounded up)."""
+_CLOCK_EVERY = 1024
+
+
+class Limits(NamedTuple):
+    """When a search gives up: at a time of `time.monotonic()`, or at a number of remembered configurations."""
+
+    deadline_s: float
+    configurations: int
+
+    @classmethod
+    def of(cls, time_limit_s: float, memory_limit_bytes: int) -> "Limits":
+        """Limits that begin to count now."""
+        return cls(time.monotonic() + time_limit_s, memory_limit_bytes // _BYTES_PER_CONFIGURATION)
+
+
+class Explained(msgspec.Struct, frozen=True):
+    """Some order explains every operation."""
+
+    configurations: int
+
+
+class Stuck(msgspec.Struct, frozen=True):
+    """No order explains the operations; `farthest` is the one whose completion no order reached."""
+
+    farthest: Operation
+    configurations: int
+
+
+class GaveUp(msgspec.Struct, frozen=True):
+    """A limit came first."""
+
+    reason: str
+    configurations: int
+
+
+class _Step(msgspec.Struct, gc=False, eq=False):
+    """An operation as the search sees it: from a state that it needs to a state that it leaves."""
+
+    needs: int
+    leaves: int
+    is_read: bool
+    completed: int
+    invoked: int
+    operation: Operation
+    bit: int = 0
+
+    def __lt__(self, other: "_Step") -> bool:
+        return (self.completed, self.invoked) < (other.completed, other.invoked)
+
+
+_Node = tuple[int, int, int]
+"""Event at hand, state, and which open operations have their place (bits)."""
+
+
+def search(
+    operations: Sequence[Operation], limits: Limits, before: Sequence[object] = (None,)
+) -> Explained | Stuck | GaveUp:
+    """Decide whether one order of the operations of one key keeps real time and is legal.
+
+    Failed operations and reads without an answer must have been left out. `before` are the values, one of which the key
+    held before (None: absent).
+    """
+    return _Search(operations, before).run(limits)
+
+
+class _Search:
+    def __init__(self, operations: Sequence[Operation], before: Sequence[object]) -> None:
+        numbers = _numbers(operations)
+        self.before = sorted({numbers.get(value, _UNREAD) for value in before}, reverse=True)
+        steps = _steps(operations, numbers)
+        self.last_asked: dict[int, int] = {}
+        self.last_written: dict[int, int] = {}
+        for step in steps:
+            if step.needs > _UNREAD and step.completed != NEVER:
+                self.last_asked[step.needs] = step.invoked
+            if not step.is_read:
+                self.last_written[step.leaves] = step.invoked
+        self._lay_out(steps)
+
+    def _lay_out(self, steps: list[_Step]) -> None:
+        """Put events in order, and note for each completion what is open, soonest completion first."""
+        moments = [(step.invoked, step) for step in steps]
+        moments += [(step.completed, step) for step in steps if step.completed != NEVER]
+        moments.sort(key=lambda moment: moment[0])
+        self.events = moments
+        self.open_at: list[tuple[_Step, ...]] = []
+        open_: list[_Step] = []
+        free: list[int] = []
+        bits = 0
+        for index, step in moments:
+            if index == step.invoked:
+                step.bit = free.pop() if free else 1 << bits
+                bits += step.bit >> bits  # one more when the bit is new
+                insort(open_, step)
+                self.open_at.append(())
+            else:
+                self.open_at.append(tuple(open_))
+                open_.remove(step)
+                free.append(step.bit)
+
+    def run(self, limits: Limits) -> Explained | Stuck | GaveUp:
+        """Depth first, each configuration once."""
+        end = len(self.events)
+        seen: set[_Node] = set()
+        waiting = [self._advance(0, state, 0) for state in self.before]
+        farthest = 0
+        while waiting:
+            node = waiting.pop()
+            if node[0] == end:
+                return Explained(len(seen))
+            if node in seen:
+                continue
+            seen.add(node)
+            farthest = max(farthest, node[0])
+            if len(seen) % _CLOCK_EVERY == 0 and time.monotonic() > limits.deadline_s:
+                return GaveUp(f"time limit, at event {farthest:,} of {end:,}", len(seen))
+            if len(seen) + len(waiting) > limits.configurations:
+                return GaveUp(f"memory limit, at event {farthest:,} of {end:,}", len(seen))
+            waiting.extend(self._successors(node))
+        return Stuck(self.events[farthest][1].operation, len(seen))
+
+    def _advance(self, position: int, state: int, placed: int) -> _Node:
+        """Go on to the next completion that an operation without a place blocks."""
+        events = self.events
+        for i in range(position, len(events)):
+            index, step = events[i]
+            if index == step.invoked:
+                if step.is_read and step.needs == state:
+                    placed |= step.bit
+            elif placed & step.bit:
+                placed ^= step.bit
+            else:
+                return i, state, placed
+        return len(events), state, 0
+
+    def _successors(self, node: _Node) -> list[_Node]:
+        """All ways to give one more operation its place; the most promising last."""
+        position, state, placed = node
+        due = self.events[position][1]
+        open_ = [step for step in self.open_at[position] if not placed & step.bit]
+        asked, rewritable = self._tied(position, state, open_)
+        found: list[_Node] = []
+        promising: list[_Node] = []
+        tried: set[tuple[int, int]] = set()
+        for step in open_:
+            needs, leaves = step.needs, step.leaves
+            if step.is_read or not (needs == state or needs == _ANY or (needs == _PRESENT and state != ABSENT)):
+                continue
+            if (needs, leaves) in tried:
+                continue  # the same effect as one that must complete sooner
+            tried.add((needs, leaves))
+            if leaves != state and not rewritable:
+                here = needs == state and step.completed != NEVER
+                if asked > here:
+                    continue  # who still asks for this value would never see it
+            after = placed | step.bit
+            for other in open_:
+                if other.is_read and other.needs == leaves:
+                    after |= other.bit
+            if after & due.bit:
+                (promising if step is due else found).append(self._advance(position, leaves, after))
+            else:
+                (promising if leaves == due.needs else found).append((position, leaves, after))
+        found.reverse()
+        return found + promising
+
+    def _tied(self, position: int, state: int, open_: list[_Step]) -> tuple[int, bool]:
+        """How many acknowledged operations still ask for this state, and whether somebody can write it again."""
+        if state <= _UNREAD:
+            return 0, True
+        now = self.events[position][0]
+        asked = sum(1 for step in open_ if step.needs == state and step.completed != NEVER)
+        asked += self.last_asked.get(state, -1) > now
+        rewritable = self.last_written.get(state, -1) > now or any(s.leaves == state and not s.is_read for s in open_)
+        return asked, rewritable
+
+
+def _numbers(operations: Sequence[Operation]) -> dict[object, int]:
+    """A number for absence and for every value that somebody asks for."""
+    numbers: dict[object, int] = {None: ABSENT}
+    for o in operations:
+        asked = o.answer if o.op == "read" else o.expected if o.op == "cas" else None
+        if asked is not None:
+            numbers.setdefault(asked, len(numbers) + 1)
+    return numbers
+
+
+def _steps(operations: Sequence[Operation], numbers: dict[object, int]) -> list[_Step]:
+    """The operations as steps, without those of unknown outcome that cannot help any order."""
+    asks_presence = any(o.op in ("update", "delete") for o in operations)
+    asks_absence = any(
+        (o.op == "read" and o.answer is None) or o.op == "create" or (o.op == "cas" and o.expected is None)
+        for o in operations
+    )
+    steps = []
+    for o in operations:
+        needs, leaves = _effect(o, numbers)
+        if o.completed == NEVER:
+            if leaves == _UNREAD:
+                # Only presence can come of it: put acts as create does, and from presence it is in vain.
+                if needs == _PRESENT or needs > ABSENT or not asks_presence:
+                    continue
+                needs = ABSENT
+            elif leaves == ABSENT:
+                if not asks_absence:
+                    continue
+                needs = _PRESENT
+        steps.append(_Step(needs, leaves, o.op == "read", o.completed, o.invoked, o))
+    return steps
+
+
+def _effect(o: Operation, numbers: dict[object, int]) -> tuple[int, int]:
+    if o.op == "read":
+        return numbers[o.answer], numbers[o.answer]
+    if o.op == "delete":
+        return _PRESENT, ABSENT
+    if o.op == "remove":
+        return _ANY, ABSENT
+    leaves = numbers.get(o.value, _UNREAD)
+    if o.op == "put":
+        return _ANY, leaves
+    if o.op == "update":
+        return _PRESENT, leaves
+    if o.op == "create":
+        return ABSENT, leaves
+    return numbers[o.expected], leaves

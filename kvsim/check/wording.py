@@ -1,0 +1,51 @@
+"""How a witness speaks: operations and times in words that a student understands."""
+
+import json
+from typing import Any
+
+from kvsim.core.history import Operation
+
+_LONGEST_SHOWN = 40
+
+
+def shown(value: Any) -> str:
+    """A value on one line, safe on a terminal, cut when long."""
+    if value is None:
+        return "nothing"
+    text = repr(value) if isinstance(value, bytes) else json.dumps(value)
+    return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
+
+
+def at(time_ns: int | None) -> str:
+    """A moment: 1_204_000_000 is `1.204 s`; three digits at least, more where they are needed."""
+    whole, part = divmod(time_ns or 0, 1_000_000_000)
+    digits = f"{part:09d}".rstrip("0")
+    return f"{whole}.{digits:0<3} s"
+
+
+def deed(operation: Operation) -> str:
+    """Whose operation it is, and what it does: `process 1's write of 1`."""
+    what = {
+        "put": f"write of {shown(operation.value)}",
+        "create": f"create of {shown(operation.value)}",
+        "update": f"update to {shown(operation.value)}",
+        "cas": f"cas from {shown(operation.expected)} to {shown(operation.value)}",
+        "read": "read",
+    }.get(operation.op, operation.op)
+    return f"process {operation.process}'s {what}"
+
+
+def told(operation: Operation) -> str:
+    """What the client was told, and when: `process 3 read 0 at 1.204 s`."""
+    if operation.op == "read":
+        if operation.answer is None:
+            return f"process {operation.process} found the key absent at {at(operation.completed_ns)}"
+        return f"process {operation.process} read {shown(operation.answer)} at {at(operation.completed_ns)}"
+    if operation.outcome == "info":
+        return f"{deed(operation)}, of unknown outcome, began at {at(operation.invoked_ns)}"
+    return f"{deed(operation)} was acknowledged at {at(operation.completed_ns)}"
+
+
+def listed(parts: list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
