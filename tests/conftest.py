@@ -19,6 +19,10 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("kvsim")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update", action="store_true", help="write transcripts anew from what the nodes do now")
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in item.iter_markers("needs_command"):
         require_command(marker.args[0])
