@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 
 from kvsim.core.design import Cluster, Design, Strategy
 from kvsim.core.guarantee import Level
-from kvsim.core.host import Host
+from kvsim.core.host import Host, Recovered
 from kvsim.core.message import NodeId
 from kvsim.core.node import Component, View
 from kvsim.core.operation import Absent, AnyOperation, AnyResult, Found, Key, Page, Read, Scan, Write, Written
@@ -81,12 +81,10 @@ class Site:
     replica: Replica | None
     """This node's data; None where it stores nothing (a frontend, a service)."""
 
-    @property
-    def level(self) -> Level:
-        """The consistency level that the design claims."""
-        strategy: Any = self.design["consistency"].strategy
-        level: Level = strategy.level
-        return level
+    level: Level
+    """The consistency level that the design claims."""
+    any_replica: bool
+    """Whether a read may go to any replica, in turn."""
 
 
 class Membership(Component, Strategy):
@@ -108,6 +106,8 @@ class Replication(Component, Strategy):
     axis = "replication"
     from_anywhere: ClassVar[bool] = False
     """Whether a node that holds no replica can coordinate (a frontend, with `coordinator = "frontend"`)."""
+    journalled: ClassVar[bool] = True
+    """Whether the replica keeps a journal of its own; False where the protocol's log is enough to rebuild it."""
 
     def __init__(self, site: Site, settings: Any) -> None:
         self.site, self.settings = site, settings
@@ -118,6 +118,11 @@ class Replication(Component, Strategy):
         raise NotImplementedError
 
     @classmethod
+    def usual_consistency(cls, settings: Any) -> str:
+        """The consistency strategy of a design that names none."""
+        return "linearizable"
+
+    @classmethod
     def services(cls, settings: Any) -> tuple[NodeId, ...]:
         """Nodes of a role of their own that the protocol needs."""
         return ()
@@ -126,6 +131,17 @@ class Replication(Component, Strategy):
     def service(cls, site: Site, settings: Any) -> Component:
         """The component of such a node."""
         raise NotImplementedError
+
+    def start(self, recovered: Recovered) -> None:
+        """Take over what the disk kept."""
+        if self.site.replica is not None:
+            self.site.replica.start(recovered)
+
+    @property
+    def replica(self) -> Replica:
+        """This node's data. Only ServerData nodes ask for it."""
+        assert self.site.replica is not None, f"{self.host.id} stores nothing"
+        return self.site.replica
 
     async def write(self, op: Write) -> Written:
         """Make a write happen, as durable as the design states."""

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, cast, get_args
 import msgspec
 
 from kvsim.core.guarantee import Promise
-from kvsim.core.message import SECOND, Message, Nanoseconds, NodeId
+from kvsim.core.message import SECOND, Nanoseconds, NodeId
 from kvsim.core.operation import Limits
 from kvsim.core.replica import Durability
 
@@ -45,8 +45,6 @@ class Strategy:
     `timeout = "50ms"`."""
     moot: ClassVar[tuple[Axis, ...]] = ()
     """Axes that have no meaning beside this strategy."""
-    kinds: ClassVar[tuple[type[Message], ...]] = ()
-    """Messages that its nodes send and take, beyond those it has handlers for."""
 
     @classmethod
     def refusals(cls, settings: Any, design: Design) -> Iterable[str]:

@@ -71,13 +71,14 @@ class Acks(Future[dict[NodeId, Message]]):
     """Waits for the answers of `need` different senders out of `asked`, and gives them in the order of arrival.
 
     Completes with fewer when it is closed (a deadline), or when so many refused that `need` is out of reach.
-    Counts senders, not answers: one replica that answers twice is one copy.
+    Counts senders, not answers: one replica that answers twice is one copy. Answers that come later go to `late`.
     """
 
-    __slots__ = ("answers", "asked", "need", "refused")
+    __slots__ = ("answers", "asked", "late", "need", "refused")
 
-    def __init__(self, need: int, asked: int) -> None:
+    def __init__(self, need: int, asked: int, late: Callable[[NodeId, Message], None] | None = None) -> None:
         super().__init__()
+        self.late = late
         self.need = need
         self.asked = asked
         self.answers: dict[NodeId, Message] = {}
@@ -88,8 +89,9 @@ class Acks(Future[dict[NodeId, Message]]):
     def add(self, sender: NodeId, answer: Message) -> None:
         """Count an answer; the continuation for `ask`."""
         if self.done:
-            return
-        if isinstance(answer, Failure):
+            if self.late is not None:
+                self.late(sender, answer)
+        elif isinstance(answer, Failure):
             self.refused[sender] = answer
             if self.asked - len(self.refused) < self.need:
                 self.close()

@@ -1,0 +1,93 @@
+"""Passing an operation on to a node that can coordinate it, and finding another when that one cannot."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from kvsim.core.axes import Routing, Site, alive_first
+from kvsim.core.message import MILLISECOND, Nanoseconds, NodeId
+from kvsim.core.node import Component
+from kvsim.core.operation import (
+    AnyOperation,
+    AnyResult,
+    Elsewhere,
+    OperationError,
+    OutcomeUnknown,
+    Perform,
+    Read,
+    Scan,
+    Unavailable,
+)
+
+PAUSE_NS: Nanoseconds = 20 * MILLISECOND
+"""Wait before asking all again when nobody serves: an election or a promotion takes some time."""
+HINTS_KEPT = 4_096
+
+
+class Forwarding(Component):
+    """A component that passes operations on. It remembers who last said «ask that one», and who did not answer."""
+
+    def __init__(self, site: Site, routing: Routing) -> None:
+        self.site, self.routing = site, routing
+        self.served_by: dict[tuple[NodeId, ...], NodeId] = {}
+        self.silent_until_ns: dict[NodeId, Nanoseconds] = {}
+
+    def on_peer_lost(self, peer: NodeId) -> None:
+        self._avoid(peer)
+
+    async def forward(self, op: AnyOperation, hint: NodeId = "") -> AnyResult:
+        """The result of the operation, done by whoever can. Raises what the last one asked said.
+
+        A write that was sent and not answered is not sent again: this node cannot know whether it happened.
+        """
+        candidates = await self.routing.find(op)
+        deadline_ns = self.host.now() + self.site.design.timeout_ns
+        reading = isinstance(op, Read | Scan)
+        tried: set[NodeId] = set()
+        last: OperationError = Unavailable("no node is known to serve this")
+        while self.host.now() < deadline_ns:
+            node = hint or self._next(candidates, tried)
+            if node is None:
+                tried.clear()
+                await self.pause(PAUSE_NS)
+                continue
+            tried.add(node)
+            hint = ""
+            try:
+                answer = await self.call(node, Perform(op, 1), self._patience_ns(reading, len(candidates)))
+            except Elsewhere as error:
+                last = Unavailable(f"{node} does not serve this and names {error.hint or 'nobody'}")
+                hint = error.hint if error.hint not in tried else ""
+                self._learn(candidates, error.hint)
+            except Unavailable as error:
+                last = error
+            except OutcomeUnknown as error:
+                self._avoid(node)
+                self.served_by.pop(candidates, None)
+                if not reading:
+                    raise
+                last = Unavailable(error.detail)  # a read that nobody saw has not happened
+            else:
+                return cast(AnyResult, answer)
+        raise last
+
+    def _patience_ns(self, reading: bool, candidates: int) -> Nanoseconds:
+        """How long to wait for one node: beyond its own deadline for a write, so that its word comes first; a read can go on."""
+        timeout_ns = self.site.design.timeout_ns
+        return timeout_ns // min(candidates, 3) if reading else timeout_ns * 5 // 4
+
+    def _next(self, candidates: tuple[NodeId, ...], tried: set[NodeId]) -> NodeId | None:
+        now = self.host.now()
+        served_by = self.served_by.get(candidates)
+        order = alive_first(candidates, self.view) if served_by is None else (served_by, *candidates)
+        left = [node for node in order if node not in tried]
+        return next((node for node in left if self.silent_until_ns.get(node, 0) <= now), left[0] if left else None)
+
+    def _learn(self, candidates: tuple[NodeId, ...], serving: NodeId) -> None:
+        if serving:
+            if len(self.served_by) >= HINTS_KEPT:
+                self.served_by.clear()
+            self.served_by[candidates] = serving
+
+    def _avoid(self, node: NodeId) -> None:
+        self.silent_until_ns[node] = self.host.now() + self.site.design.timeout_ns
