@@ -1,19 +1,19 @@
 """Linearizability: every operation seems to take effect at one instant between its invocation and its completion.
 
-Herlihy and Wing, "Linearizability: a correctness condition for concurrent objects", TOPLAS 1990. The condition is local,
-so each key is judged alone: by zones where no value was written twice, else by search. Scans and transactions are left
-out, and so are operations that failed. An operation of unknown outcome may take effect at any later time, or never; if it
-is conditional, only at an instant when its condition holds.
+Herlihy and Wing, "Linearizability: a correctness condition for concurrent objects", TOPLAS 1990. The condition is
+local, so each key is judged alone: by zones where no value was written twice, else by search. Scans and transactions
+are left out, and so are operations that failed. An operation of unknown outcome may take effect at any later time, or
+never; if it is conditional, only at an instant when its condition holds.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 
-from kvsim.check.search import Explained, GaveUp, Limits, Stuck, search
+from kvsim.check.search import GaveUp, Limits, Stuck, search
 from kvsim.check.shrink import explain
 from kvsim.check.verdict import NotRefuted, Refuted, Undecided, Verdict, Witness
 from kvsim.check.wording import at, deed, shown, told
 from kvsim.check.zones import judge_by_zones
-from kvsim.core.history import Key, History, Operation, operations
+from kvsim.core.history import History, Key, Operation, operations
 
 GIB = 1 << 30
 _JUDGED = frozenset({"create", "read", "update", "delete", "remove", "put", "cas"})

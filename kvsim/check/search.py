@@ -168,7 +168,7 @@ class _Search:
         tried: set[tuple[int, int]] = set()
         for step in open_:
             needs, leaves = step.needs, step.leaves
-            if step.is_read or not (needs == state or needs == _ANY or (needs == _PRESENT and state != ABSENT)):
+            if step.is_read or not (needs in (state, _ANY) or (needs == _PRESENT and state != ABSENT)):
                 continue
             if (needs, leaves) in tried:
                 continue  # the same effect as one that must complete sooner

@@ -1,7 +1,7 @@
 """The smallest core of a key that the search refuted: drop what the contradiction does not need, and tell the rest.
 
-Every cut is sound: what is left can be refuted only if the whole can. Work is bounded by configurations, not by time, so
-that equal histories have equal witnesses.
+Every cut is sound: what is left can be refuted only if the whole can. Work is bounded by configurations, not by time,
+so that equal histories have equal witnesses.
 """
 
 from collections.abc import Sequence

@@ -13,6 +13,7 @@ key, and the answer is None: ask the search.
 
 from bisect import bisect_left
 from collections.abc import Hashable, Iterator, Sequence
+from itertools import pairwise
 
 from kvsim.check.verdict import NotRefuted, Refuted, Witness
 from kvsim.check.wording import at, deed, shown, told
@@ -38,7 +39,7 @@ class _Group:
 class _Chain:
     """Clusters that stand together; `root` is the first write, or None for the absence that every key begins with."""
 
-    __slots__ = ("end", "first_end", "begin", "last_begin", "root")
+    __slots__ = ("begin", "end", "first_end", "last_begin", "root")
 
     def __init__(self, root: Operation | None, groups: Sequence[_Group]) -> None:
         self.root = root
@@ -210,9 +211,9 @@ class _Key:
             if chain not in updates and (not others or others[0].end > chain.begin):
                 return
         for value, w in self.writes.items():  # or one of unknown outcome whose value nobody read
-            if value not in happened and w.op in ("put", "create", "cas") and by_end[0].end > w.invoked:
-                if not _expects_value(w):
-                    return
+            begins = w.op != "update" and not _expects_value(w)
+            if begins and value not in happened and by_end[0].end > w.invoked:
+                return
         update = min(updates, key=lambda c: c.end)
         assert update.root is not None
         raise _Conflict(f"{told(update.root)}, although nothing had been written that it could update", update.root)
@@ -261,7 +262,7 @@ def _wants_absence(write: Operation) -> bool:
 
 def _check_zones(chains: list[_Chain]) -> None:
     forward = sorted((c for c in chains if c.end < c.begin), key=lambda c: c.end)
-    for a, b in zip(forward, forward[1:], strict=False):
+    for a, b in pairwise(forward):
         if b.end < a.begin:
             raise _crossing(a, b)
     if not forward:
