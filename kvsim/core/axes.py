@@ -31,7 +31,8 @@ class Partitioning(Strategy):
         self.settings, self.members = settings, members
 
     def preference_list(self, key: Key, n: int) -> tuple[NodeId, ...]:
-        """The first `n` different nodes for this key, in order (fewer when there are not so many); the first is its owner."""
+        """The first `n` different nodes for this key, in order (fewer when there are not so many); the first is its
+        owner."""
         raise NotImplementedError
 
 
@@ -99,8 +100,8 @@ class Membership(Component, Strategy):
 class Replication(Component, Strategy):
     """Makes the replicas of a key agree. Its methods run at the coordinator: the node that an operation was sent to.
 
-    Each raises `Elsewhere` (with a hint, where known) when this node must not coordinate it, `Unavailable` when it certainly
-    did nothing, `OutcomeUnknown` when nobody knows.
+    Each raises `Elsewhere` (with a hint, where known) when this node must not coordinate it, `Unavailable` when it
+    certainly did nothing, `OutcomeUnknown` when nobody knows.
     """
 
     axis = "replication"

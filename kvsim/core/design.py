@@ -1,6 +1,7 @@
 """Design: one strategy on every axis, with settings; and how the strategies' promises combine into the whole design's.
 
-A strategy declares what it needs, makes moot and excludes, so that a design that makes no sense is refused when it is read.
+A strategy declares what it needs, makes moot and excludes, so that a design that makes no sense is refused when it is
+read.
 """
 
 from __future__ import annotations
@@ -36,13 +37,14 @@ class NoSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Strategy:
     """Base of all strategies: the declarations by which designs are read, refused and described.
 
-    The class's docstring is its page: the first line says what it does, the rest where it comes from and what it leaves out.
+    The class's docstring is its page: the first line says what it does, the rest where it comes from and what it
+    leaves out.
     """
 
     axis: ClassVar[Axis]
     Settings: ClassVar[type[msgspec.Struct]] = NoSettings
-    """A frozen struct with defaults: its fields are the TOML keys. A field's name carries the unit (`timeout_ns`); the file says
-    `timeout = "50ms"`."""
+    """A frozen struct with defaults: its fields are the TOML keys. A field's name carries the unit (`timeout_ns`); the
+    file says `timeout = "50ms"`."""
     moot: ClassVar[tuple[Axis, ...]] = ()
     """Axes that have no meaning beside this strategy."""
 

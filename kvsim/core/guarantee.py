@@ -1,6 +1,7 @@
 """Guarantees: what a design promises, in words that a judge can check against a history.
 
-The order of the consistency levels follows Viotti and Vukolić, "Consistency in non-transactional distributed storage systems", 2016.
+The order of the consistency levels follows Viotti and Vukolić, "Consistency in non-transactional distributed storage
+systems", ACM Computing Surveys 2016.
 """
 
 from __future__ import annotations

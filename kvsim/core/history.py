@@ -209,9 +209,9 @@ def _lines(events: Iterable[Event]) -> Iterator[bytes]:
                     e.process,
                     msgspec.Raw(seconds(e.time_ns)),
                     e.op,
-                    msgspec.UNSET if e.key is None else _written_value(e.key),
-                    _written_value(e.value),
-                    _written_value(e.expected) if e.op == "cas" else msgspec.UNSET,
+                    msgspec.UNSET if e.key is None else json_value(e.key),
+                    json_value(e.value),
+                    json_value(e.expected) if e.op == "cas" else msgspec.UNSET,
                 )
             )
             + b"\n"
@@ -224,7 +224,8 @@ def seconds(time_ns: int) -> str:
     return f"{whole}.{part:09d}".rstrip("0") if part else f"{whole}.0"
 
 
-def _written_value(value: Any) -> Any:
+def json_value(value: Any) -> Any:
+    """A value as it stands in a history file: bytes that are not UTF-8 become `{"b64": …}`."""
     return _Base64(value) if type(value) is bytes else value
 
 

@@ -27,7 +27,8 @@ def framed(payload: bytes) -> bytes:
 def records_of(file: str, data: bytes) -> tuple[list[bytes], int]:
     """The records of a file, and the length in bytes of its sound part.
 
-    A damaged last record is a torn write, which nobody was promised: it is cut. Damage before the end raises `CorruptJournal`.
+    A damaged last record is a torn write, which nobody was promised: it is cut. Damage before the end raises
+    `CorruptJournal`.
     """
     records: list[bytes] = []
     at = 0
@@ -50,7 +51,10 @@ def records_of(file: str, data: bytes) -> tuple[list[bytes], int]:
 
 
 class Journal:
-    """Appends records to one file and says when they are durable. While one sync runs, what comes meanwhile shares the next."""
+    """Appends records to one file and says when they are durable.
+
+    While one sync runs, what comes meanwhile shares the next.
+    """
 
     def __init__(self, disk: Disk, file: str, failed: Callable[[Exception], None]) -> None:
         self.disk = disk

@@ -66,13 +66,17 @@ class Codec:
 
     def __init__(self, kinds: Iterable[type[Message]]) -> None:
         known = tuple(dict.fromkeys((*kinds, Failure)))
-        self._decoder: msgspec.msgpack.Decoder[Envelope[Any]] = msgspec.msgpack.Decoder(Envelope[Union[known]])  # type: ignore[valid-type]  # noqa: UP007
+        envelope: Any = Envelope[Union[known]]  # type: ignore[valid-type]  # noqa: UP007
+        self._decoder: msgspec.msgpack.Decoder[Envelope[Any]] = msgspec.msgpack.Decoder(envelope)
         self._encoder = msgspec.msgpack.Encoder()
         self.encode = self._encoder.encode
         """Envelope → MessagePack bytes."""
 
     def decode(self, data: bytes) -> Envelope[Any]:
-        """MessagePack bytes → Envelope. Raises `msgspec.DecodeError` (or its `ValidationError`) for a stranger's bytes."""
+        """MessagePack bytes → Envelope.
+
+        Raises `msgspec.DecodeError` (or its `ValidationError`) for a stranger's bytes.
+        """
         return self._decoder.decode(data)
 
 

@@ -1,6 +1,7 @@
 """Node: a stack of components behind one address, which gives each message to the component that handles it.
 
-A handler is a method marked `@answers(Kind)`, whose result goes back to the asker, or `@receives(Kind)`, which answers nothing.
+A handler is a method marked `@answers(Kind)`, whose result goes back to the asker, or `@receives(Kind)`, which answers
+nothing.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ class View(msgspec.Struct, frozen=True):
 
 
 def answers(kind: type[Message]) -> Callable[[Handler], Handler]:
-    """Mark a handler, `def` or `async def`, whose result is sent back to the asker; an `OperationError` goes back as `Failure`."""
+    """Mark a handler, `def` or `async def`, whose result is sent back to the asker; an `OperationError` goes back as
+    `Failure`."""
     return _mark(kind, True)
 
 
@@ -66,8 +68,8 @@ class Component:
         self.ask, self.tell = node.ask, node.tell
 
     ask: Callable[..., int]
-    """`ask(to, message, then, channel=STREAM)`: send, and call `then(sender, answer)` when the answer comes; a refusal, or a
-    stream that breaks before, comes as `Failure`."""
+    """`ask(to, message, then, channel=STREAM)`: send, and call `then(sender, answer)` when the answer comes; a
+    refusal, or a stream that breaks before, comes as `Failure`."""
     tell: Callable[..., None]
     """`tell(to, message, channel=STREAM)`: send, and want no answer."""
 
@@ -146,7 +148,10 @@ class _Answering(Task):
 
 
 class Node:
-    """Implements `Program`: what a world drives. `scope` is where its coroutines live; the world resumes them after each input."""
+    """Implements `Program`: what a world drives.
+
+    `scope` is where its coroutines live; the world resumes them after each input.
+    """
 
     def __init__(self, host: Host, scope: Scope, view: View, components: Sequence[Component]) -> None:
         self.host = host

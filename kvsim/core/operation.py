@@ -160,7 +160,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         key = operation.start if isinstance(operation, Scan) else operation.key
         if len(key) > self.key_bytes:
             raise TooLarge(
-                f"the key has {len(key)} bytes, the limit is {self.key_bytes}; shorten it or raise design.limits.key_bytes"
+                f"the key has {len(key)} bytes, the limit is {self.key_bytes}; "
+                "shorten it or raise design.limits.key_bytes"
             )
         value = getattr(operation, "value", b"")
         if len(value) > self.value_bytes:
@@ -256,19 +257,61 @@ class OutcomeUnknown(OperationError):
 
 
 ERRORS: dict[str, ErrorKind] = {
-    "already_exists": ErrorKind(True, False, "A create met a key that is present.", "Update it, or put to have either."),
-    "not_found": ErrorKind(True, False, "An update or delete met a key that is absent.", "Create it, or put to have either."),
-    "mismatch": ErrorKind(True, False, "A compare-and-set met another value or version.", "Read again and decide anew."),
-    "written_once": ErrorKind(True, False, "The design writes each key once.", 'Use a new key, or storage.written = "many".'),
-    "too_large": ErrorKind(True, False, "The key or value is beyond the design's limits.", "Split it, or raise design.limits."),
-    "not_served": ErrorKind(True, False, "The design does not serve this operation.", "See its promises: kvsim simulate FILE --dry-run."),
-    "unavailable": ErrorKind(True, True, "Too few nodes could be reached to keep the promise; nothing was done.", "Try again later."),
-    "elsewhere": ErrorKind(True, True, "Another node serves this key.", "Ask the node named in the hint."),
-    "outcome_unknown": ErrorKind(
-        False, True, "Too few answers came in time; the operation may have happened or may happen yet.",
-        "Read before deciding, or retry with the same request number.",
+    "already_exists": ErrorKind(
+        certain=True,
+        retryable=False,
+        why="A create met a key that is present.",
+        remedy="Update it, or put to have either.",
     ),
-}  # fmt: skip
+    "not_found": ErrorKind(
+        certain=True,
+        retryable=False,
+        why="An update or delete met a key that is absent.",
+        remedy="Create it, or put to have either.",
+    ),
+    "mismatch": ErrorKind(
+        certain=True,
+        retryable=False,
+        why="A compare-and-set met another value or version.",
+        remedy="Read again and decide anew.",
+    ),
+    "written_once": ErrorKind(
+        certain=True,
+        retryable=False,
+        why="The design writes each key once.",
+        remedy='Use a new key, or a design with storage.written = "many".',
+    ),
+    "too_large": ErrorKind(
+        certain=True,
+        retryable=False,
+        why="The key or value is beyond the design's limits.",
+        remedy="Split it, or raise design.limits.",
+    ),
+    "not_served": ErrorKind(
+        certain=True,
+        retryable=False,
+        why="The design does not serve this operation.",
+        remedy="See what it promises: kvsim simulate FILE --dry-run.",
+    ),
+    "unavailable": ErrorKind(
+        certain=True,
+        retryable=True,
+        why="Too few nodes could be reached to keep the promise; nothing was done.",
+        remedy="Try again later.",
+    ),
+    "elsewhere": ErrorKind(
+        certain=True,
+        retryable=True,
+        why="Another node serves this key.",
+        remedy="Ask the node that the hint names.",
+    ),
+    "outcome_unknown": ErrorKind(
+        certain=False,
+        retryable=True,
+        why="Too few answers came in time; the operation may have happened, or may happen yet.",
+        remedy="Read before deciding, or retry with the same request number.",
+    ),
+}
 
 _CLASSES: dict[str, type[OperationError]] = {kind.code: kind for kind in OperationError.__subclasses__()}
 

@@ -1,6 +1,7 @@
 """One replica's data: a dictionary of records, the session table of requests done, and their journal on the disk.
 
-A change is applied in memory at once and vouched for later: an answer that rests on it awaits the future that `apply` returns.
+A change is applied in memory at once and vouched for later: an answer that rests on it awaits the future that `apply`
+returns.
 """
 
 from __future__ import annotations
@@ -51,7 +52,10 @@ class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Change(msgspec.Struct, frozen=True, array_like=True, tag="change", gc=False):
-    """A decided change of one key, as replicas and disks keep it. Request number 0: no client's request (a repair, a snapshot)."""
+    """A decided change of one key, as replicas and disks keep it.
+
+    Request number 0: no client's request (a repair, a snapshot).
+    """
 
     request: RequestId
     key: Key
@@ -85,8 +89,8 @@ class Ordered:
 class Replica:
     """The data of one node.
 
-    `conflict` decides between records of one key, `written` whether a key may change ("many", WMRM) or not ("once", WORM),
-    `durability` whether a change is vouched for when it is in memory or when it is on the disk.
+    `conflict` decides between records of one key; `written` says whether a key may change ("many", WMRM) or not
+    ("once", WORM); `durability` whether a change is vouched for when it is in memory or when it is on the disk.
     """
 
     def __init__(
@@ -116,7 +120,10 @@ class Replica:
             self._keep(decode(payload))
 
     def get(self, key: Key) -> Record | None:
-        """What the key holds here now, on the disk or not; None if it was never written here. A tombstone is a record."""
+        """What the key holds here now, on the disk or not; None if it was never written here.
+
+        A tombstone is a record.
+        """
         return self.records.get(key)
 
     def settled(self, key: Key) -> Future[None] | None:
@@ -128,11 +135,17 @@ class Replica:
         return self.sessions.get(request)
 
     def judge(self, op: Write) -> bool:
-        """Whether the key holds a value before `op`. Raises if the operation's condition does not hold, with nothing done."""
+        """Whether the key holds a value before `op`.
+
+        Raises if the operation's condition does not hold, with nothing done.
+        """
         return judge(op, self.records.get(op.key), self.written)
 
     def apply(self, change: Change) -> Future[None]:
-        """Take a change, if the conflict rule prefers it to what is there. The future: it is as durable as the design states."""
+        """Take a change, if the conflict rule prefers it to what is there.
+
+        The future: it is as durable as the design states.
+        """
         if not self._keep(change):
             return self._unsynced.get(change.key) or completed(None)
         if self.durability == "memory":

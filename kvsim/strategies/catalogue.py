@@ -1,6 +1,7 @@
 """The catalogue: finds strategies by name, reads and refuses designs, and puts a node together from its strategies.
 
-A name is looked up among the built-in strategies, then among installed packages' (entry points), then as `file.py:Class`.
+A name is looked up among the built-in strategies, then among installed packages' (entry points), then as
+`file.py:Class`.
 """
 
 from __future__ import annotations
@@ -167,9 +168,11 @@ class _Plain(msgspec.Struct, frozen=True):
 
 
 def read_design(table: Mapping[str, Any], where: str, nodes: int, folder: Path | None = None) -> Design:
-    """The design that `[design]` describes, for a cluster of so many ServerData nodes. `where` begins each problem: `FILE: design`.
+    """The design that `[design]` describes, for a cluster of so many ServerData nodes. `where` begins each problem:
+    `FILE: design`.
 
-    Raises `SettingsError` with every problem found: unknown keys and names, settings out of range, designs that make no sense.
+    Raises `SettingsError` with every problem found: unknown keys and names, settings out of range, designs that make
+    no sense.
     """
     problems: list[str] = []
     rest = {key: value for key, value in table.items() if key not in AXES}
@@ -210,11 +213,8 @@ def _choose(axis: Axis, given: Any, where: str, folder: Path | None) -> Choice:
     if isinstance(given, str):
         given = {"strategy": given}
     if not isinstance(given, Mapping) or not isinstance(given.get("strategy"), str):
-        raise SettingsError(
-            [
-                f'{where}: expected a name, or a table like {{ strategy = "{next(iter(known(axis)), "…")}" }}, got {given!r}'
-            ]
-        )
+        example = next(iter(known(axis)), "file.py:Class")
+        raise SettingsError([f'{where}: expected a name, or a table like {{ strategy = "{example}" }}, got {given!r}'])
     name = given["strategy"]
     try:
         strategy = find_strategy(axis, name, folder)
@@ -228,9 +228,8 @@ def _too_small(design: Design, nodes: int) -> list[str]:
     replication = design["replication"]
     copies = cast(type[Replication], replication.strategy).copies(replication.settings, nodes)
     if copies > nodes:
-        return [
-            f"replication = {replication.name!r}: keeps {copies} copies of each key, but cluster.nodes = {nodes}; add nodes or lower n"
-        ]
+        reason = f"keeps {copies} copies of each key, but cluster.nodes = {nodes}; add nodes or lower n"
+        return [f"replication = {replication.name!r}: {reason}"]
     return []
 
 
@@ -301,11 +300,8 @@ def _site(design: Design, cluster: Cluster, host: Host, role: Role) -> Site:
 
 def message_kinds(design: Design) -> tuple[type[Message], ...]:
     """Every kind of message that the nodes of this design send: what a `Codec` must know."""
-    modules = [operations]
-    for choice in design.choices.values():
-        for owner in choice.strategy.__mro__:
-            if issubclass(owner, Strategy):
-                modules.append(sys.modules[owner.__module__])
+    owners = [owner for choice in design.choices.values() for owner in choice.strategy.__mro__]
+    modules = [operations, *(sys.modules[owner.__module__] for owner in owners if issubclass(owner, Strategy))]
     kinds: dict[type[Message], None] = {Failure: None}
     for module in modules:
         for member in vars(module).values():

@@ -1,4 +1,5 @@
-"""Last writer wins: of two versions of a key the one with the later timestamp stays, and the other is lost without a word.
+"""Last writer wins: of two versions of a key the one with the later timestamp stays, and the other is lost without a
+word.
 
 Thomas, "A majority consensus approach to concurrency control", TODS 1979 (the Thomas write rule).
 """
@@ -19,7 +20,8 @@ class LastWriterWinsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=
     """Settings of last writer wins."""
 
     clock: Literal["hybrid", "lamport", "wall"] = "hybrid"
-    """What stamps the versions: a hybrid logical clock, a counter, or the node's calendar alone (loses writes when it is off)."""
+    """What stamps the versions: a hybrid logical clock, a counter, or the node's calendar alone (loses writes when
+    it is off)."""
 
 
 class LastWriterWins(Conflict):

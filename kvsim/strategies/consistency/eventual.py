@@ -1,4 +1,5 @@
-"""Eventual consistency: without new writes, all replicas come to hold the same; until then a read may miss what was written.
+"""Eventual consistency: without new writes, all replicas come to hold the same; until then a read may miss what was
+written.
 
 Vogels, "Eventually consistent", ACM Queue 2008.
 """

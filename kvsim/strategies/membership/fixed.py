@@ -1,4 +1,5 @@
-"""Fixed membership: the nodes that the cluster began with, all thought alive; a dead one is noticed when an operation times out."""
+"""Fixed membership: the nodes that the cluster began with, all thought alive; a dead one is noticed when an
+operation times out."""
 
 from __future__ import annotations
 

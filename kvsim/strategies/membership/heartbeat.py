@@ -1,7 +1,8 @@
-"""Heartbeats: every ServerData tells everybody from time to time that it lives; who is silent for too long is suspected.
+"""Heartbeats: every ServerData tells everybody from time to time that it lives; who is silent for too long is
+suspected.
 
-Chandra and Toueg, "Unreliable failure detectors for reliable distributed systems", JACM 1996: an eventually perfect detector
-where delays have a bound, wrong for a while where they have not. Costs n·(n − 1) datagrams an interval.
+Chandra and Toueg, "Unreliable failure detectors for reliable distributed systems", JACM 1996: an eventually perfect
+detector where delays have a bound, wrong for a while where they have not. Costs n·(n − 1) datagrams an interval.
 """
 
 from __future__ import annotations

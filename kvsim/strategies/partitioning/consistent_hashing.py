@@ -1,6 +1,8 @@
-"""Consistent hashing: nodes hold many tokens on a ring, and a key belongs to the nodes met first when walking on from its hash.
+"""Consistent hashing: nodes hold many tokens on a ring, and a key belongs to the nodes met first when walking on from
+its hash.
 
-Karger et al., "Consistent hashing and random trees", STOC 1997; virtual nodes as in DeCandia et al., "Dynamo", SOSP 2007, 4.2.
+Karger et al., "Consistent hashing and random trees", STOC 1997; virtual nodes as in DeCandia et al., "Dynamo", SOSP
+2007, 4.2.
 """
 
 from __future__ import annotations

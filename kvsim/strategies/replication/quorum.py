@@ -1,7 +1,7 @@
 """Quorum replication: a write waits for W of N replicas, a read for R of them; where R + W > N they meet.
 
-DeCandia et al., "Dynamo", SOSP 2007, 4.4 and 4.5; for `linearizable`, Attiya, Bar-Noy and Dolev, JACM 1995, and Lynch and
-Shvartsman, FTCS 1997: a write asks R replicas for the version first, a read writes back what it returns.
+DeCandia et al., "Dynamo", SOSP 2007, 4.4 and 4.5; for `linearizable`, Attiya, Bar-Noy and Dolev, JACM 1995, and Lynch
+and Shvartsman, FTCS 1997: a write asks R replicas for the version first, a read writes back what it returns.
 Left out: hinted handoff (4.6), Merkle trees (4.7).
 """
 
@@ -120,7 +120,7 @@ class Quorum(Replication):
             yield f"R={r} and W={w} cannot exceed N={n}, the number of replicas; lower them or raise n"
         if design.setting("storage", "written") == "once":
             yield (
-                'storage.written = "once" needs a create that is atomic, and two coordinators can both find a key absent; '
+                'storage.written = "once" needs an atomic create, and two coordinators can both find a key absent; '
                 'use "raft", "primary_backup" or "single_copy"'
             )
         if design.uses("consistency", "linearizable"):
@@ -130,7 +130,7 @@ class Quorum(Replication):
                     'raise r or w, or claim "eventual"'
                 )
             if design.setting("conflict", "clock") == "wall":
-                yield 'linearizable needs versions that follow those read before; use conflict.clock = "hybrid" or "lamport"'
+                yield 'linearizable needs versions later than those read; use conflict.clock = "hybrid" or "lamport"'
 
     @classmethod
     def promises(cls, settings: QuorumSettings, design: Design) -> Iterable[Promise]:
@@ -188,7 +188,8 @@ class Quorum(Replication):
         return Written(version, existed)
 
     async def read_latest(self, op: Read) -> Found | Absent:
-        """Read, and write back: whoever reads later must not see an older version, though its write may be half done."""
+        """Read, and write back: whoever reads later must not see an older version, though its write may be half
+        done."""
         newest, acks = await self._newest(op.key)
         if any(held.version != newest.version for held in _held(acks).values()):
             replicas = self.site.placement.replicas(op.key)
@@ -248,7 +249,7 @@ class Quorum(Replication):
         """Whether the key holds a value, as R replicas say; between this and the write, others may write too."""
         if self.linearizable:
             raise NotServed(
-                f"{type(op).__name__} is conditional, and a linearizable quorum cannot decide it; use put, or remove to delete"
+                f"{type(op).__name__} is conditional, which a linearizable quorum cannot decide; use put, or remove"
             )
         newest, _ = await self._newest(op.key)
         return judge(op, None if newest.version == NEVER else Record(newest.value, newest.version), "many")

@@ -1,4 +1,5 @@
-"""Scanning a range whose keys are spread over nodes by hash: ask all, and merge what they answer in the order of the keys.
+"""Scanning a range whose keys are spread over nodes by hash: ask all, and merge what they answer in the order of the
+keys.
 
 The pages of different nodes are read at different moments, so a scan is no snapshot.
 """
@@ -50,8 +51,8 @@ def page_of(replica: Replica, op: Scan) -> Page:
 def merged(op: Scan, answers: Iterable[Rows]) -> Page:
     """The newest record of each key, in order, without tombstones.
 
-    A node whose answer was cut short may hold more keys just behind its last one, so nothing behind the smallest of those
-    last keys is certain yet: the page ends there, and the next one begins behind.
+    A node whose answer was cut short may hold more keys just behind its last one, so nothing behind the smallest of
+    those last keys is certain yet: the page ends there, and the next one begins behind.
     """
     newest: dict[Key, Record] = {}
     certain_to: Key | None = None

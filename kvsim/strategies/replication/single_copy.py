@@ -1,4 +1,5 @@
-"""Single copy: each key lies on one node, its owner; nothing has to agree, and what the owner's crash takes is gone with it."""
+"""Single copy: each key lies on one node, its owner; nothing has to agree, and what the owner's crash takes is gone
+with it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """One-hop routing: every node knows all members, so it finds a key's nodes itself and asks them directly.
 
-Gupta, Liskov and Rodrigues, "One hop lookups for peer-to-peer overlays", HotOS 2003. Costs a full member list on every node.
+Gupta, Liskov and Rodrigues, "One hop lookups for peer-to-peer overlays", HotOS 2003. Costs a full member list on every
+node.
 """
 
 from __future__ import annotations

@@ -36,8 +36,8 @@ class ClientServer(Topology):
         strategy = replication.strategy
         if settings.coordinator == "frontend" and not (issubclass(strategy, Replication) and strategy.from_anywhere):
             yield (
-                f"coordinator = 'frontend' needs a replication that any node can coordinate, and {replication.name!r} has a node "
-                "of its own for that; use coordinator = 'data', or 'quorum'"
+                "coordinator = 'frontend' needs a replication that any node can coordinate, and "
+                f"{replication.name!r} has a node of its own for that; use coordinator = 'data', or 'quorum'"
             )
 
     @classmethod

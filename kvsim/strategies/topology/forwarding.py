@@ -72,7 +72,8 @@ class Forwarding(Component):
         raise last
 
     def _patience_ns(self, reading: bool, candidates: int) -> Nanoseconds:
-        """How long to wait for one node: beyond its own deadline for a write, so that its word comes first; a read can go on."""
+        """How long to wait for one node: beyond its own deadline for a write, so that its word comes first; a read
+        can go on."""
         timeout_ns = self.site.design.timeout_ns
         return timeout_ns // min(candidates, 3) if reading else timeout_ns * 5 // 4
 
