@@ -1,0 +1,102 @@
+"""What one run leaves behind, whichever world it ran in: the material of metrics, plots and judges."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from kvsim.core.history import History, Operation, operations
+from kvsim.core.message import Nanoseconds, NodeId
+
+ANSWERED_BY_CONDITION = frozenset({"already_exists", "not_found", "mismatch", "written_once"})
+"""Refusals that are answers: the store was available, and the condition did not hold."""
+
+
+class Phases(NamedTuple):
+    """When the parts of a run began, on the observer's clock."""
+
+    workload_ns: Nanoseconds
+    """The keys are loaded; the workload begins. Faults and plots count their times from here."""
+    measured_ns: Nanoseconds
+    """The warm-up is over."""
+    ended_ns: Nanoseconds
+    """No operation begins any more."""
+    checked_ns: Nanoseconds
+    """All is healed and quiet; the final reads begin."""
+    finished_ns: Nanoseconds
+
+
+class FaultWindow(NamedTuple):
+    """One fault, as it really was."""
+
+    name: str
+    """Its kind; `crash-2` where there are several of a kind."""
+    start_ns: Nanoseconds
+    end_ns: Nanoseconds
+    nodes: tuple[NodeId, ...] = ()
+
+
+class Costs(msgspec.Struct, frozen=True):
+    """What the measured part cost, counted by the world. A count that a world cannot take is None."""
+
+    messages: int | None = None
+    bytes: int | None = None
+    syncs: int | None = None
+    disk_bytes: int | None = None
+    load_by_node: dict[NodeId, int] = {}
+    """Messages that each node handled."""
+
+
+class Stock(msgspec.Struct, frozen=True):
+    """What the replicas hold at the end, where the world can look."""
+
+    keys_by_node: dict[NodeId, int]
+    stored_bytes: int
+    """Bytes of keys and values in all replicas."""
+    data_bytes: int
+    """The same, each key counted once."""
+    diverged_keys: int
+    """Keys of which two running replicas hold different records."""
+
+
+class Observations:
+    """One run, as it was seen."""
+
+    def __init__(
+        self,
+        history: History,
+        phases: Phases,
+        *,
+        errors: dict[int, str],
+        intended_ns: dict[int, Nanoseconds],
+        faults: list[FaultWindow],
+        costs: Costs,
+        stock: Stock | None = None,
+        not_loaded: int = 0,
+    ) -> None:
+        self.history, self.phases = history, phases
+        self.errors, self.intended_ns = errors, intended_ns
+        self.faults, self.costs, self.stock = faults, costs, stock
+        self.not_loaded = not_loaded
+        self.operations = operations(history)
+        self.measured = [op for op in self.operations if phases.measured_ns <= op.invoked_ns < phases.ended_ns]
+        """Operations that began in the measured part."""
+
+    @property
+    def measured_s(self) -> float:
+        """How long the measured part was."""
+        return (self.phases.ended_ns - self.phases.measured_ns) / 1e9
+
+    def answered(self, op: Operation) -> bool:
+        """Whether the store did what was asked, or answered that the condition did not hold."""
+        return op.outcome == "ok" or self.errors.get(op.invoked, "") in ANSWERED_BY_CONDITION
+
+    def latency_ns(self, op: Operation) -> int:
+        """From when the operation should have begun to its answer."""
+        assert op.completed_ns is not None, "only an operation that ended has a latency"
+        return op.completed_ns - self.intended_ns.get(op.invoked, op.invoked_ns)
+
+    def since_start_s(self, time_ns: Nanoseconds) -> float:
+        """A time as plots show it: seconds since the workload began."""
+        return (time_ns - self.phases.workload_ns) / 1e9

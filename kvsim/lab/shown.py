@@ -1,0 +1,24 @@
+"""Metric values for people: with a unit and as many digits as matter."""
+
+from __future__ import annotations
+
+from kvsim.core.settings import shown_duration
+from kvsim.lab.metrics import METRICS
+
+
+def base_name(metric: str) -> str:
+    """`recovery_s` of `recovery_s[crash]`."""
+    return metric.partition("[")[0]
+
+
+def shown_value(metric: str, value: float) -> str:
+    """`0.0123` of `read_latency_p99_s` is `12.3 ms`; a share is a percentage."""
+    name = base_name(metric)
+    unit = METRICS[name].unit if name in METRICS else ""
+    if unit == "s" or (not unit and name.endswith("_s")):
+        return shown_duration(value * 1e9) if value else "0 s"
+    if name.endswith("_share"):
+        return f"{value * 100:.3g} %" if value in (0, 1) or 0.0005 <= value < 0.9995 else f"{value * 100:.5g} %"
+    if value == int(value) and abs(value) < 1e7:
+        return f"{int(value):,}"
+    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.3g}"
