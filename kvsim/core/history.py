@@ -5,9 +5,11 @@ described in docs/reference/history.md.
 """
 
 import gzip
+import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Literal, NoReturn, TypeAlias, cast
+from typing import IO, Any, Literal, TypeAlias, cast
 
 import msgspec
 
@@ -235,10 +237,7 @@ def read_history(path: str | Path) -> History:
     Raises HistoryError, with the line, for whatever breaks the format's rules: an unreadable line, an index out of
     turn, a completion without its invocation, a process with two open operations, time that runs backwards.
     """
-    with open(path, "rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
-        file.seek(0)
-        stream = cast("IO[bytes]", gzip.GzipFile(fileobj=file) if packed else file)
+    with open_plain(path) as stream:
         return History(_read_events(_split(stream)))
 
 
@@ -247,15 +246,21 @@ def loads_history(data: bytes) -> History:
     return History(_read_events(enumerate(data.splitlines(), 1)))
 
 
+@contextmanager
+def open_plain(path: str | Path) -> Iterator[IO[bytes]]:
+    """Open a file for reading, and unpack it on the way if it is compressed by gzip."""
+    with open(path, "rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        try:
+            yield cast("IO[bytes]", gzip.GzipFile(fileobj=file)) if packed else file
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise HistoryError(0, f"the compressed file is damaged: {error}") from None
+
+
 def _split(stream: IO[bytes]) -> Iterator[tuple[int, bytes]]:
     number = 0
-    while True:
-        try:
-            line = stream.readline(_LONGEST_LINE_BYTES)
-        except (EOFError, OSError) as error:
-            raise HistoryError(number + 1, f"the compressed file is damaged: {error}") from None
-        if not line:
-            return
+    while line := stream.readline(_LONGEST_LINE_BYTES):
         number += 1
         if len(line) == _LONGEST_LINE_BYTES:
             raise HistoryError(number, f"longer than {_LONGEST_LINE_BYTES >> 20} MiB")
@@ -264,8 +269,7 @@ def _split(stream: IO[bytes]) -> Iterator[tuple[int, bytes]]:
 
 def _read_events(lines: Iterable[tuple[int, bytes]]) -> Iterator[Event]:
     decode = msgspec.json.Decoder(_Line).decode
-    open_: dict[int, Event | None] = {}
-    last_ns = 0
+    rules = Rules()
     for number, text in lines:
         try:
             line = decode(text)
@@ -276,18 +280,50 @@ def _read_events(lines: Iterable[tuple[int, bytes]]) -> Iterator[Event]:
         event = _event(number, line)
         if event.index != number - 1:
             raise HistoryError(number, f"index {event.index} where {number - 1} is next")
-        if event.time_ns < last_ns:
-            raise HistoryError(number, f"time runs backwards, from {seconds(last_ns)} s to {seconds(event.time_ns)} s")
-        last_ns = event.time_ns
-        if event.type == "invoke":
-            if event.process in open_:
-                _refuse_invocation(number, event, open_[event.process])
-            open_[event.process] = event
-        else:
-            _check_completion(number, event, open_.pop(event.process, None))
-            if event.type == "info":
-                open_[event.process] = None
+        rules.admit(number, event)
         yield event
+
+
+class Rules:
+    """What makes a sequence of events a history; `line` says where an event stands in its file."""
+
+    def __init__(self) -> None:
+        self._open: dict[int, tuple[int, Event] | None] = {}  # None: an unknown outcome ended the process
+        self._last_ns = 0
+
+    def admit(self, line: int, event: Event) -> None:
+        """The next event. Raises HistoryError if it cannot follow those before it."""
+        if event.time_ns < self._last_ns:
+            before, now = seconds(self._last_ns), seconds(event.time_ns)
+            raise HistoryError(line, f"time runs backwards, from {before} s to {now} s")
+        self._last_ns = event.time_ns
+        if event.type != "invoke":
+            _check_completion(line, event, self._open.pop(event.process, None))
+            if event.type == "info":
+                self._open[event.process] = None
+            return
+        if event.process in self._open:
+            begun = self._open[event.process]
+            if begun is None:
+                raise HistoryError(line, f"process {event.process} goes on after an operation of unknown outcome")
+            raise HistoryError(line, f"process {event.process} has its {begun[1].op} from line {begun[0]} still open")
+        self._open[event.process] = line, event
+
+    def begun(self, process: int) -> Event | None:
+        """The invocation that a process has open."""
+        entry = self._open.get(process)
+        return entry[1] if entry else None
+
+
+def _check_completion(line: int, event: Event, entry: tuple[int, Event] | None) -> None:
+    if entry is None:
+        raise HistoryError(line, f"process {event.process} completes a {event.op}, but has no operation open")
+    where, begun = entry
+    if event.op != begun.op or event.key != begun.key:
+        ended, opened = f"{event.op} of {event.key!r}", f"{begun.op} of {begun.key!r}"
+        raise HistoryError(line, f"process {event.process} completes a {ended}, but had begun a {opened}")
+    if event.op not in _ANSWERED and (event.value != begun.value or event.expected != begun.expected):
+        raise HistoryError(line, f"the completion does not repeat what was invoked on line {where}")
 
 
 def _event(number: int, line: _Line) -> Event:
@@ -322,19 +358,3 @@ def _plain(number: int, value: Any) -> Any:
         except msgspec.ValidationError:
             raise HistoryError(number, "b64 holds no base64") from None
     raise HistoryError(number, 'a value is a string, a number or {"b64": …}')
-
-
-def _refuse_invocation(number: int, event: Event, begun: Event | None) -> NoReturn:
-    if begun is None:
-        raise HistoryError(number, f"process {event.process} goes on after an operation of unknown outcome")
-    raise HistoryError(number, f"process {event.process} has its {begun.op} from line {begun.index + 1} still open")
-
-
-def _check_completion(number: int, event: Event, begun: Event | None) -> None:
-    if begun is None:
-        raise HistoryError(number, f"process {event.process} completes a {event.op}, but has no operation open")
-    if event.op != begun.op or event.key != begun.key:
-        ended, opened = f"{event.op} of {event.key!r}", f"{begun.op} of {begun.key!r}"
-        raise HistoryError(number, f"process {event.process} completes a {ended}, but had begun a {opened}")
-    if event.op not in _ANSWERED and (event.value != begun.value or event.expected != begun.expected):
-        raise HistoryError(number, f"the completion does not repeat what was invoked on line {begun.index + 1}")

@@ -118,6 +118,10 @@ class Component:
     def on_peer_lost(self, peer: NodeId) -> None:
         """The stream to this peer broke."""
 
+    def status(self) -> dict[str, str]:
+        """What a person may want to know of it now: `role`, `term`, `view` …"""
+        return {}
+
     def stop(self) -> None:
         """End in good order."""
 

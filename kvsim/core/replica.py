@@ -188,6 +188,10 @@ class Replica:
         self._live_bytes = sum(map(len, payloads))
         return self.journal.rewrite(payloads)
 
+    def live_keys(self) -> int:
+        """How many keys hold a value here."""
+        return sum(record.value is not None for record in self.records.values())
+
     def digest(self) -> str:
         """A hash of all records: equal in two replicas that hold the same."""
         hashed = hashlib.blake2b(digest_size=8)

@@ -17,6 +17,7 @@ from typing import Any, Literal, cast
 import msgspec
 
 from kvsim.core import operation as operations
+from kvsim.core import status
 from kvsim.core.axes import (
     Conflict,
     Consistency,
@@ -36,6 +37,7 @@ from kvsim.core.node import Component, Node, View
 from kvsim.core.operation import Limits
 from kvsim.core.replica import Ordered, Replica
 from kvsim.core.settings import SettingsError, nearest, read_settings
+from kvsim.core.status import StatusReporter
 from kvsim.core.version import LamportClock
 from kvsim.core.waiting import Scope
 
@@ -255,7 +257,8 @@ def assemble(design: Design, cluster: Cluster, host: Host, scope: Scope) -> Node
     replication_choice = design["replication"]
     replication_class = cast(type[Replication], replication_choice.strategy)
     if role == "service":
-        return Node(host, scope, view, [replication_class.service(site, replication_choice.settings)])
+        service = replication_class.service(site, replication_choice.settings)
+        return Node(host, scope, view, [service, StatusReporter(site)])
     components: list[Component] = [_made(design["membership"], site)]
     consistency: Consistency | None = None
     if role == "data" or (replication_class.from_anywhere and design.setting("topology", "coordinator") == "frontend"):
@@ -266,7 +269,7 @@ def assemble(design: Design, cluster: Cluster, host: Host, scope: Scope) -> Node
     topology = design["topology"]
     routing: Routing = _made(design["routing"], site)
     components.append(cast(type[Topology], topology.strategy).door(site, topology.settings, routing, consistency))
-    return Node(host, scope, view, components)
+    return Node(host, scope, view, [*components, StatusReporter(site)])
 
 
 def _made(choice: Choice, site: Site) -> Any:
@@ -301,7 +304,7 @@ def _site(design: Design, cluster: Cluster, host: Host, role: Role) -> Site:
 def message_kinds(design: Design) -> tuple[type[Message], ...]:
     """Every kind of message that the nodes of this design send: what a `Codec` must know."""
     owners = [owner for choice in design.choices.values() for owner in choice.strategy.__mro__]
-    modules = [operations, *(sys.modules[owner.__module__] for owner in owners if issubclass(owner, Strategy))]
+    modules = [operations, status, *(sys.modules[owner.__module__] for owner in owners if issubclass(owner, Strategy))]
     kinds: dict[type[Message], None] = {Failure: None}
     for module in modules:
         for member in vars(module).values():

@@ -5,8 +5,12 @@ Herlihy and Wing, "Linearizability: a correctness condition for concurrent objec
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 from kvsim.core.axes import Consistency
-from kvsim.core.guarantee import Level
+from kvsim.core.design import Design
+from kvsim.core.guarantee import Level, Promise, consistency
 from kvsim.core.operation import Absent, Found, Read
 
 
@@ -14,6 +18,10 @@ class Linearizable(Consistency):
     """Reads take the path on which no completed write is missed; what it costs depends on the replication."""
 
     level = Level.LINEARIZABLE
+
+    @classmethod
+    def promises(cls, settings: Any, design: Design) -> Iterable[Promise]:
+        yield consistency(cls.level, "each operation on a key seems to happen at one instant while it runs")
 
     async def read(self, op: Read) -> Found | Absent:
         return await self.replication.read_latest(op)
