@@ -1,4 +1,4 @@
-"""The way from a door into its own node: an operation goes in as a message from the endpoint `door-NODE`, the answer back.
+"""The way from a door into its own node: operations go in as messages from the endpoint `door-NODE`.
 
 HTTP and RESP doors use this; they run on the node's event loop.
 """
@@ -12,20 +12,11 @@ from typing import Any, Protocol
 import msgspec
 
 from kvsim.core.design import Cluster, Design
-from kvsim.core.message import SECOND, Envelope, Failure, Nanoseconds, NodeId
+from kvsim.core.message import SECOND, Envelope, Failure, Message, Nanoseconds, NodeId
 from kvsim.core.operation import AnyOperation, AnyResult, OutcomeUnknown, Perform, error_from
+from kvsim.core.status import AskCluster, ClusterStatus
 
 MARGIN_NS: Nanoseconds = SECOND // 2
-
-
-class Address(msgspec.Struct, frozen=True):
-    """Where a node listens: TCP and UDP on one port number."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
 
 
 class ServerInfo(msgspec.Struct, frozen=True):
@@ -70,7 +61,7 @@ class LocalClient:
         self._deliver = deliver
         self._deadline_s = (2 * timeout_ns + MARGIN_NS) / SECOND
         self._number = 0
-        self._waiting: dict[int, tuple[asyncio.Future[AnyResult], asyncio.TimerHandle]] = {}
+        self._waiting: dict[int, tuple[asyncio.Future[Any], asyncio.TimerHandle]] = {}
         self._closed = ""
 
     async def perform(self, op: AnyOperation) -> AnyResult:
@@ -79,14 +70,22 @@ class LocalClient:
 
     def begin(self, op: AnyOperation) -> asyncio.Future[AnyResult]:
         """Begin an operation; the future ends as `perform` does. For doors that keep many under way without tasks."""
+        return self._ask(Perform(op))
+
+    async def cluster_status(self, key: bytes | None = None) -> ClusterStatus:
+        """How every node is, and which nodes hold the key. Raises `OutcomeUnknown` when this node does not answer."""
+        status: ClusterStatus = await self._ask(AskCluster(key))
+        return status
+
+    def _ask(self, question: Message) -> asyncio.Future[Any]:
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[AnyResult] = loop.create_future()
+        future: asyncio.Future[Any] = loop.create_future()
         if self._closed:
             future.set_exception(OutcomeUnknown(self._closed))
             return future
         self._number = number = self._number + 1
         self._waiting[number] = (future, loop.call_later(self._deadline_s, self._late, number))
-        self._deliver(self.name, Envelope(Perform(op), number))
+        self._deliver(self.name, Envelope(question, number))
         return future
 
     def receive(self, sender: NodeId, envelope: Envelope[Any]) -> None:
