@@ -25,6 +25,7 @@ from kvsim.core.operation import (
     NotFound,
     Remove,
     RequestId,
+    Unavailable,
     Update,
     Value,
     Write,
@@ -144,8 +145,11 @@ class Replica:
     def apply(self, change: Change) -> Future[None]:
         """Take a change, if the conflict rule prefers it to what is there.
 
-        The future: it is as durable as the design states.
+        The future: it is as durable as the design states. Raises `Unavailable`, with nothing done, when the disk is nearly
+        full: refusing early leaves room to start again and to compact.
         """
+        if self.durability == "disk" and self.disk.full():
+            raise Unavailable("the disk is nearly full; make room, and the node takes writes again")
         if not self._keep(change):
             return self._unsynced.get(change.key) or completed(None)
         if self.durability == "memory":
