@@ -6,46 +6,14 @@ HTTP and RESP doors use this; they run on the node's event loop.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
-import msgspec
-
-from kvsim.core.design import Cluster, Design
 from kvsim.core.message import SECOND, Envelope, Failure, Message, Nanoseconds, NodeId
 from kvsim.core.operation import AnyOperation, AnyResult, OutcomeUnknown, Perform, error_from
 from kvsim.core.status import AskCluster, ClusterStatus
 
 MARGIN_NS: Nanoseconds = SECOND // 2
-
-
-class ServerInfo(msgspec.Struct, frozen=True):
-    """What a door may tell about the server behind it."""
-
-    node_id: NodeId
-    cluster_id: str
-    design: Design
-    cluster: Cluster
-    host: str
-    """The address that doors listen on."""
-    http: Mapping[NodeId, int]
-    """The HTTP ports of all doors of the cluster."""
-    resp: Mapping[NodeId, int]
-    """The RESP ports of all doors of the cluster."""
-    incarnation: int
-    status: Callable[[], dict[str, Any]]
-    """This node's state in plain data: roles, view, counts (see `kvsim.real.host.RealHost.status`)."""
-
-
-class Door(Protocol):
-    """What `start_http` and `start_resp` give: a server that can be closed."""
-
-    async def close(self) -> None:
-        """Take no more requests, and let go of the port."""
-
-
-StartDoor = Callable[["LocalClient", ServerInfo, int], Awaitable[Door]]
-"""`start_http(local, info, port)`; port 0 takes a free one. Raises `OSError` where the port is taken."""
 
 
 class LocalClient:
@@ -105,6 +73,10 @@ class LocalClient:
     def close(self, reason: str) -> None:
         """The node is going: what is under way ends with an unknown outcome."""
         self._closed = reason
+        self.give_up_all(reason)
+
+    def give_up_all(self, reason: str) -> None:
+        """What is under way ends with an unknown outcome."""
         for number in list(self._waiting):
             self._give_up(number, reason)
 

@@ -1,4 +1,4 @@
-"""Complaints: others' faults, always counted, but logged at most once a second a kind: a stranger cannot fill the disk."""
+"""Complaints: others' faults, always counted, logged at most once a second a kind: no stranger fills the disk."""
 
 from __future__ import annotations
 

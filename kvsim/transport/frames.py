@@ -1,4 +1,4 @@
-"""Frames: how a stream of bytes is cut into messages, each with its length and its checksum, and the greeting that opens a stream.
+"""Frames: how a stream of bytes is cut into messages, each with length and checksum, and the greeting that opens it.
 
 A frame is the length and the CRC-32 of its payload (four bytes each, big-endian), then the payload.
 """
@@ -24,15 +24,13 @@ HEADER_BYTES = _HEADER.size
 
 
 class CorruptFrame(Exception):
-    """The bytes are no frame: too long, or damaged on the way. Nothing after them can be trusted, so the stream is closed."""
+    """The bytes are no frame: too long, or damaged on the way. What follows cannot be trusted: the stream is closed."""
 
 
 def framed(payload: bytes) -> bytes:
     """The payload as it travels. Raises `ValueError` beyond the limit: the receiver would refuse it."""
     if len(payload) > FRAME_LIMIT_BYTES:
-        raise ValueError(
-            f"a message of {len(payload)} bytes is beyond the {FRAME_LIMIT_BYTES} that a frame may hold; send it in parts"
-        )
+        raise ValueError(f"a message of {len(payload)} bytes is beyond a frame's {FRAME_LIMIT_BYTES}; send it in parts")
     return _HEADER.pack(len(payload), zlib.crc32(payload)) + payload
 
 
@@ -74,8 +72,9 @@ class FrameReader:
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True, tag="hello"):
-    """The first frame of both ends: who speaks, and to what cluster and design he belongs. Append-only, so that versions can refuse
-    each other in words."""
+    """The first frame of both ends: who speaks, of what cluster and design.
+
+    Append-only, so that two versions can refuse each other in words."""
 
     protocol: int
     cluster: str
@@ -83,6 +82,8 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, tag="hello"):
     """The fingerprint of the design: nodes of two designs would misunderstand each other."""
     node: NodeId
     incarnation: int
+    to: NodeId = ""
+    """Whom the caller means to reach."""
 
 
 class Refused(msgspec.Struct, frozen=True, array_like=True, tag="refused"):
@@ -91,7 +92,7 @@ class Refused(msgspec.Struct, frozen=True, array_like=True, tag="refused"):
     reason: str
 
 
-_greeting = msgspec.msgpack.Decoder(Hello | Refused)
+_greeting: msgspec.msgpack.Decoder[Hello | Refused] = msgspec.msgpack.Decoder(Hello | Refused)
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -103,15 +104,19 @@ def greeting(frame: Hello | Refused) -> bytes:
 def read_greeting(payload: bytes) -> Hello | Refused:
     """The greeting in a frame. Raises `CorruptFrame` for anything else."""
     try:
-        return _greeting.decode(payload)
+        found: Hello | Refused = _greeting.decode(payload)
     except msgspec.MsgspecError as error:
         raise CorruptFrame(f"a first frame that is no greeting ({error})") from error
+    return found
 
 
 def why_refuse(mine: Hello, theirs: Hello) -> str | None:
     """Why these two must not talk to each other; None where they may."""
     if theirs.protocol != mine.protocol:
-        return f"{mine.node} speaks protocol {mine.protocol} and {theirs.node} protocol {theirs.protocol}; run one version of kvsim"
+        return (
+            f"{mine.node} speaks protocol {mine.protocol} and {theirs.node} protocol {theirs.protocol}; "
+            "run one version of kvsim"
+        )
     if theirs.cluster != mine.cluster:
         return (
             f"{mine.node} belongs to cluster {mine.cluster} and {theirs.node} to {theirs.cluster}; check the addresses"
@@ -123,4 +128,6 @@ def why_refuse(mine: Hello, theirs: Hello) -> str | None:
         )
     if theirs.node == mine.node:
         return f"{mine.node} met itself; two nodes have one name, or an address is wrong"
+    if theirs.to not in ("", mine.node):
+        return f"{theirs.node} called {theirs.to}, but this is {mine.node}; an address in the cluster file is wrong"
     return None

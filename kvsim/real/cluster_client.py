@@ -1,0 +1,65 @@
+"""A client that speaks the cluster's own frames over TCP: the shortest way into a running cluster, past all doors."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import Any
+
+import msgspec
+
+from kvsim.core.message import Codec, Envelope, NodeId
+from kvsim.core.operation import AnyOperation, AnyResult
+from kvsim.real.cluster_file import Plan
+from kvsim.real.local_client import LocalClient
+from kvsim.strategies.catalogue import message_kinds
+from kvsim.transport.complaints import Complaints
+from kvsim.transport.frames import PROTOCOL_VERSION, CorruptFrame, Hello
+from kvsim.transport.tcp import Streams
+
+
+class ClusterClient:
+    """One client, many operations at a time. Make it within a running event loop; `close` it at the end.
+
+    It never retries, so that what it saw is a history. An operation whose connection breaks ends with `OutcomeUnknown`.
+    """
+
+    def __init__(self, plan: Plan, name: str = "") -> None:
+        self.plan = plan
+        self.name = name or f"client-{secrets.token_hex(4)}"
+        self._codec = Codec(message_kinds(plan.design))
+        me = Hello(PROTOCOL_VERSION, plan.file.cluster_id, plan.file.fingerprint, self.name, 1)
+        self._streams = Streams(me, plan.file.addresses, self._receive, self._lost, Complaints())
+        self._nodes: dict[NodeId, LocalClient] = {}
+
+    async def perform(self, op: AnyOperation, at: NodeId) -> AnyResult:
+        """Do one operation at this node of `cluster.doors()`. Raises an `OperationError`."""
+        return await self.begin(op, at)
+
+    def begin(self, op: AnyOperation, at: NodeId) -> asyncio.Future[AnyResult]:
+        """Begin an operation; the future ends as `perform` does."""
+        node = self._nodes.get(at)
+        if node is None:
+
+            def deliver(_: NodeId, envelope: Envelope[Any]) -> None:
+                self._streams.send(at, self._codec.encode(envelope))
+
+            node = self._nodes[at] = LocalClient(self.name, deliver, self.plan.design.timeout_ns)
+        return node.begin(op)
+
+    async def close(self) -> None:
+        """Hang up."""
+        await self._streams.close()
+        for node in self._nodes.values():
+            node.close("the client has hung up")
+
+    def _receive(self, peer: NodeId, payload: bytes) -> None:
+        try:
+            envelope = self._codec.decode(payload)
+        except msgspec.MsgspecError as error:
+            raise CorruptFrame(f"a message that this client does not know ({error})") from error
+        self._nodes[peer].receive(peer, envelope)
+
+    def _lost(self, peer: NodeId) -> None:
+        reason = self._streams.refusals.get(peer, "the connection broke, or there was none")
+        self._nodes[peer].give_up_all(f"{peer}: {reason}")

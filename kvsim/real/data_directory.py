@@ -1,0 +1,92 @@
+"""A node's data directory: held by one process at a time, with the files of its disk and the count of its starts."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import time
+from pathlib import Path
+from types import TracebackType
+
+from kvsim.core.host import Recovered
+from kvsim.core.message import SECOND
+from kvsim.real.disk import replace_durably, sync_directory
+
+TICK_NS = SECOND // 8
+FIRST_TICK_NS = 1_767_225_600 * SECOND
+"""The start of 2026: an incarnation counted from there fits 31 bits until 2034."""
+
+
+class DataDirectoryError(Exception):
+    """The directory is another process's, or damaged; the message says what to do."""
+
+
+class DataDirectory:
+    """`with DataDirectory(path) as d:` holds it; another process that wants it meanwhile is told who has it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.files = path / "files"
+        self._lock = -1
+
+    def __enter__(self) -> DataDirectory:
+        existed = self.path.exists()
+        try:
+            self.files.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise DataDirectoryError(f"{self.path}: {error.strerror}; choose another data directory") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.read(self._lock, 20).decode(errors="replace") or "unknown"
+            os.close(self._lock)
+            raise DataDirectoryError(
+                f"{self.path} is in use by process {holder}; stop it, or choose another data directory"
+            ) from error
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, str(os.getpid()).encode(), 0)
+        if not existed:
+            sync_directory(self.path)
+            sync_directory(self.path.parent)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._lock)
+
+    def recover(self) -> Recovered:
+        """Count this start, and read what the last one left."""
+        return Recovered(files=self._read(), incarnation=self._count())
+
+    def _read(self) -> dict[str, bytes]:
+        found: dict[str, bytes] = {}
+        for path in sorted(self.files.iterdir()):
+            if path.suffix == ".new":  # a replacement that a crash cut short
+                path.unlink()
+            else:
+                found[path.name] = path.read_bytes()
+        return found
+
+    def _count(self) -> int:
+        path = self.path / "incarnation"
+        text = path.read_text() if path.exists() else "0"
+        if not (text.isascii() and text.strip().isdigit()):
+            raise DataDirectoryError(
+                f"{path} does not hold a number; restore it, or delete this node's directory so that it starts empty"
+            )
+        incarnation = int(text) + 1
+        replace_durably(path, str(incarnation).encode())
+        return incarnation
+
+
+async def incarnation_by_clock() -> int:
+    """An incarnation for a node that keeps nothing on disk: the calendar in eighths of a second.
+
+    Waits until this eighth is over, so that no later start can have the same.
+    """
+    tick = (time.time_ns() - FIRST_TICK_NS) // TICK_NS
+    await asyncio.sleep(((tick + 1) * TICK_NS + FIRST_TICK_NS - time.time_ns()) / SECOND)
+    return tick

@@ -1,0 +1,247 @@
+"""A real node's disk: files in its data directory, written by one thread so that the event loop never waits.
+
+What piles up while the thread works is one batch: all its appends, then one sync for all who asked (group commit).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from kvsim.core.host import DiskError
+from kvsim.core.message import MILLISECOND
+from kvsim.core.waiting import Future, completed
+
+RESERVE_BYTES = 16 * 1_048_576
+"""Space that writes must leave free: for the journal's rewriting, and for what was taken on before."""
+SPACE_KNOWN_FOR_NS = 100 * MILLISECOND
+
+try:
+    from fcntl import F_FULLFSYNC, fcntl  # type: ignore[attr-defined,unused-ignore]
+
+    def sync_to_platter(descriptor: int) -> None:
+        """macOS: fsync only hands the data to the drive; F_FULLFSYNC has the drive write it."""
+        fcntl(descriptor, F_FULLFSYNC)
+except ImportError:
+
+    def sync_to_platter(descriptor: int) -> None:
+        """Done when the data, and the size that is needed to read it, will outlive a power cut."""
+        os.fdatasync(descriptor)
+
+
+class Order(NamedTuple):
+    """One request to the writer thread."""
+
+    kind: Literal["append", "sync", "replace"]
+    file: str
+    data: bytes
+    future: Future[None]
+
+
+Settle = Callable[[Future[None], Exception | None], None]
+"""Completes a future as one input of the node, on the event loop."""
+
+
+class FileDisk:
+    """Implements `Disk` in a directory. The first failure is the last: everything after it fails too."""
+
+    def __init__(self, directory: Path, settle: Settle, reserve_bytes: int = RESERVE_BYTES) -> None:
+        self.directory, self.reserve_bytes = directory, reserve_bytes
+        self.syncs = 0
+        self.disk_bytes = 0
+        self._settle = settle
+        self._loop = asyncio.get_running_loop()
+        self._writer = _Writer(directory)
+        self._orders: deque[Order] = deque()
+        self._awake = threading.Condition()
+        self._closing = False
+        self._space_bytes, self._space_read_ns = 0, -SPACE_KNOWN_FOR_NS
+        self._thread = threading.Thread(target=self._work, name=f"disk of {directory.name}", daemon=True)
+        self._thread.start()
+
+    def append(self, file: str, data: bytes) -> Future[None]:
+        self.disk_bytes += len(data)
+        self._space_bytes -= len(data)
+        return self._order("append", file, data)
+
+    def sync(self, file: str) -> Future[None]:
+        self.syncs += 1
+        return self._order("sync", file, b"")
+
+    def replace(self, file: str, data: bytes) -> Future[None]:
+        self.disk_bytes += len(data)
+        self.syncs += 1
+        return self._order("replace", file, data)
+
+    def full(self) -> bool:
+        now_ns = time.monotonic_ns()
+        if now_ns - self._space_read_ns >= SPACE_KNOWN_FOR_NS:
+            self._space_read_ns = now_ns
+            space = os.statvfs(self.directory)
+            self._space_bytes = space.f_bavail * space.f_frsize
+        return self._space_bytes < self.reserve_bytes
+
+    def close(self) -> None:
+        """Do what was asked, then end the thread."""
+        with self._awake:
+            self._closing = True
+            self._awake.notify()
+        self._thread.join()
+
+    def _order(self, kind: Literal["append", "sync", "replace"], file: str, data: bytes) -> Future[None]:
+        future: Future[None] = Future()
+        with self._awake:
+            self._orders.append(Order(kind, file, data, future))
+            self._awake.notify()
+        return future
+
+    def _work(self) -> None:
+        while True:
+            with self._awake:
+                while not self._orders and not self._closing:
+                    self._awake.wait()
+                if not self._orders:
+                    break
+                batch, self._orders = self._orders, deque()
+            results = self._writer.carry_out(batch)
+            with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody waits any more
+                self._loop.call_soon_threadsafe(self._report, results)
+        self._writer.close()
+
+    def _report(self, results: list[tuple[Future[None], Exception | None]]) -> None:
+        for future, error in results:
+            self._settle(future, error)
+
+
+class _Writer:
+    """Carries out batches of orders, in their order but for syncs, which wait for the end of the batch."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._open: dict[str, tuple[int, int]] = {}
+        """File → descriptor, length in bytes."""
+        self._failure: DiskError | None = None
+
+    def carry_out(self, batch: deque[Order]) -> list[tuple[Future[None], Exception | None]]:
+        """What became of each order."""
+        results: dict[int, Exception | None] = {}
+        unsynced: dict[str, list[int]] = {}
+        for at, order in enumerate(batch):
+            if order.kind == "sync":
+                unsynced.setdefault(order.file, []).append(at)
+                continue
+            if order.kind == "replace":
+                self._sync(order.file, unsynced.pop(order.file, []), results)
+            action = self._append if order.kind == "append" else self._replace
+            results[at] = self._try(order.file, lambda: action(order.file, order.data))  # noqa: B023 - called at once
+        for file, waiting in unsynced.items():
+            self._sync(file, waiting, results)
+        return [(order.future, results[at]) for at, order in enumerate(batch)]
+
+    def close(self) -> None:
+        """Let go of the files."""
+        for descriptor, _ in self._open.values():
+            os.close(descriptor)
+        self._open.clear()
+
+    def _sync(self, file: str, waiting: list[int], results: dict[int, Exception | None]) -> None:
+        if waiting:
+            outcome = self._try(file, lambda: sync_to_platter(self._opened(file)[0]))
+            results.update(dict.fromkeys(waiting, outcome))
+
+    def _try(self, file: str, action: Callable[[], None]) -> DiskError | None:
+        if self._failure is None:
+            try:
+                action()
+            except OSError as error:
+                self._failure = DiskError(f"{self.directory / file}: {error.strerror or error}{_remedy(error)}")
+        return self._failure
+
+    def _append(self, file: str, data: bytes) -> None:
+        descriptor, length = self._opened(file)
+        done = 0
+        try:
+            while done < len(data):
+                done += os.write(descriptor, data[done:] if done else data)
+        except OSError:
+            os.ftruncate(descriptor, length)  # half a record would be taken for damage later
+            raise
+        self._open[file] = (descriptor, length + len(data))
+
+    def _replace(self, file: str, data: bytes) -> None:
+        if file in self._open:
+            os.close(self._open.pop(file)[0])
+        replace_durably(self.directory / file, data)
+
+    def _opened(self, file: str) -> tuple[int, int]:
+        if file not in self._open:
+            path = self.directory / file
+            created = not path.exists()
+            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            self._open[file] = (descriptor, os.fstat(descriptor).st_size)
+            if created:
+                sync_directory(self.directory)  # else the file's name may not outlive a power cut
+        return self._open[file]
+
+
+class MemoryDisk:
+    """The disk of a design with `durability = "memory"`: takes everything, keeps nothing."""
+
+    syncs = 0
+    disk_bytes = 0
+
+    def append(self, file: str, data: bytes) -> Future[None]:
+        return completed(None)
+
+    def sync(self, file: str) -> Future[None]:
+        return completed(None)
+
+    def replace(self, file: str, data: bytes) -> Future[None]:
+        return completed(None)
+
+    def full(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def replace_durably(path: Path, data: bytes) -> None:
+    """Put a new content in the old one's place: after a crash one or the other is there, whole."""
+    fresh = path.with_name(path.name + ".new")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        sync_to_platter(descriptor)
+    except OSError:
+        fresh.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
+    fresh.rename(path)
+    sync_directory(path.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names of the files in it durable."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remedy(error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        return "; make room and start the node again"
+    return "; the node stops, since what is on the disk is no longer known: check the disk, then start it again"

@@ -1,0 +1,225 @@
+"""The program of one node process: `python -m kvsim.real.process CLUSTERFILE NODE`, the node's name at the end.
+
+It stops on SIGTERM and SIGINT, and with `--supervised` when its stdin ends: then its supervisor has gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from kvsim.core.host import DiskError, Recovered
+from kvsim.core.journal import CorruptJournal
+from kvsim.core.message import Codec, NodeId
+from kvsim.real.cluster_file import ClusterFileError, Plan, read_cluster_file
+from kvsim.real.control import AskStatus, Done, Ready, SetFaults, line, read_order
+from kvsim.real.data_directory import DataDirectory, DataDirectoryError, incarnation_by_clock
+from kvsim.real.disk import FileDisk, MemoryDisk
+from kvsim.real.doors.local import Door, DoorInfo
+from kvsim.real.host import RealHost
+from kvsim.real.local_client import LocalClient
+from kvsim.strategies.catalogue import assemble, message_kinds
+from kvsim.transport.frames import PROTOCOL_VERSION, Hello
+
+EXIT_BAD_INPUT = 2
+"""The cluster file is wrong, or a port or the data directory is another's."""
+EXIT_DEFECT = 70
+"""The node's own code raised an error."""
+EXIT_DISK = 74
+"""The disk failed, or what is on it is damaged. Starting again without a look at it may lose data."""
+
+DOORS = {"http": "kvsim.real.doors.http_door:start_http", "resp": "kvsim.real.doors.resp_door:start_resp"}
+"""Where each kind of door is started; imported when the cluster file asks for one."""
+
+
+class CannotStart(Exception):
+    """Something outside the node prevents its start; the message says what, and what to do."""
+
+
+class NodeProcess:
+    """One node with its host, disk and doors."""
+
+    def __init__(self, plan: Plan, node_id: NodeId, recovered: Recovered, directory: Path | None) -> None:
+        file = plan.file
+        me = Hello(PROTOCOL_VERSION, file.cluster_id, file.fingerprint, node_id, recovered.incarnation)
+        self.plan, self.node_id = plan, node_id
+        self.over = asyncio.Event()
+        self.failure: Exception | None = None
+        self.host = RealHost(me, file.addresses, Codec(message_kinds(plan.design)), file.seed, self._failed)
+        self.disk = FileDisk(directory, self.host.settle, file.reserve_bytes) if directory else MemoryDisk()
+        self.host.disk = self.disk
+        self.local = LocalClient(f"door-{node_id}", self.host.arrived, plan.design.timeout_ns)
+        self.host.serve_locally(self.local.name, self.local.receive)
+        self._recovered = recovered
+        self._doors: list[Door] = []
+
+    async def start(self) -> None:
+        """Take the ports, run the node, open its doors. Raises `CannotStart`."""
+        address = self.plan.file.addresses[self.node_id]
+        try:
+            await self.host.listen()
+        except OSError as error:
+            raise CannotStart(
+                f"{self.node_id} cannot listen on {address}: {error.strerror}; stop what uses it or take another port"
+            ) from error
+        node = assemble(self.plan.design, self.plan.cluster, self.host, self.host.scope)
+        await self.host.start(node, self._recovered)
+        if self.failure is None:
+            await self._open_doors()
+
+    async def stop(self) -> None:
+        """Close the doors, stop the node, finish what the disk was asked for."""
+        for door in self._doors:
+            await door.close()
+        self.local.close(f"{self.node_id} is stopping")
+        await self.host.stop()
+        self.disk.close()
+
+    async def _open_doors(self) -> None:
+        file = self.plan.file
+        limits = self.plan.design.limits
+        info = DoorInfo(self.node_id, limits, self._described, incarnation=str(self.host.incarnation))
+        for kind, port in (("http", file.http.get(self.node_id)), ("resp", file.resp.get(self.node_id))):
+            if port is None:
+                continue
+            try:
+                self._doors.append(await _door_starter(kind)(self.local, info, file.door_host, port))
+            except OSError as error:
+                raise CannotStart(
+                    f"{self.node_id} cannot open its {kind} door on port {port}: {error.strerror}; "
+                    f"stop what uses the port, or choose another with --{kind}"
+                ) from error
+
+    def _described(self) -> dict[str, Any]:
+        """What `GET /v1/cluster` and `INFO` tell: the cluster, its design, and this node's state."""
+        file, cluster = self.plan.file, self.plan.cluster
+        return {
+            "cluster": file.cluster_id,
+            "design": self.plan.design.described(),
+            "nodes": {"data": cluster.data, "frontends": cluster.frontends, "services": cluster.services},
+            "http": file.http,
+            "resp": file.resp,
+            **self.host.status(),
+        }
+
+    def _failed(self, error: Exception) -> None:
+        self.failure = error
+        self.over.set()
+
+
+def main(arguments: list[str]) -> int:
+    """Run a node process until it is told to stop. Gives the exit code."""
+    supervised = "--supervised" in arguments
+    given = [argument for argument in arguments if argument != "--supervised"]
+    if len(given) != 2:
+        _say("usage: python -m kvsim.real.process [--supervised] CLUSTERFILE NODE")
+        return EXIT_BAD_INPUT
+    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO, stream=sys.stderr)
+    path, node_id = given
+    try:
+        plan = read_cluster_file(Path(path))
+        if node_id not in plan.cluster.everyone():
+            raise ClusterFileError(f"{path}: no node {node_id!r}; there are {', '.join(plan.cluster.everyone())}")
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(_run(plan, node_id, supervised))
+    except (ClusterFileError, DataDirectoryError, CannotStart) as error:
+        _say(str(error))
+        return EXIT_BAD_INPUT
+
+
+async def _run(plan: Plan, node_id: NodeId, supervised: bool) -> int:
+    with contextlib.ExitStack() as held:
+        directory = None
+        recovered = Recovered()
+        if plan.design.durability == "disk":
+            data = held.enter_context(DataDirectory(plan.file.node_dir(node_id)))
+            directory, recovered = data.files, data.recover()
+        else:
+            recovered = Recovered(incarnation=await incarnation_by_clock())
+        process = NodeProcess(plan, node_id, recovered, directory)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, process.over.set)
+        try:
+            await process.start()
+            if supervised:
+                obeying = loop.create_task(_obey(process))
+                obeying.add_done_callback(lambda _: process.over.set())
+                _report(line(Ready(os.getpid())))
+            await process.over.wait()
+        finally:
+            await process.stop()
+        return _verdict(node_id, process.failure)
+
+
+async def _obey(process: NodeProcess) -> None:
+    """Carry out the supervisor's orders, until it is gone."""
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    try:
+        while text := await reader.readline():
+            _report(line(Done(_carry_out(process.host, text))))
+    finally:
+        transport.close()
+
+
+def _carry_out(host: RealHost, text: bytes) -> dict[str, Any]:
+    match read_order(text):
+        case SetFaults(faults):
+            host.filter.install(faults)
+            return {}
+        case AskStatus():
+            return host.status()
+
+
+def _verdict(node_id: NodeId, failure: Exception | None) -> int:
+    if failure is None:
+        return 0
+    if isinstance(failure, DiskError | CorruptJournal):
+        _say(f"{node_id} stopped: {failure}")
+        return EXIT_DISK
+    sys.stderr.write("".join(traceback.format_exception(failure)))
+    place = traceback.extract_tb(failure.__traceback__)[-1:]
+    where = f", at {Path(place[0].filename).name} line {place[0].lineno}" if place else ""
+    _say(f"{node_id} stopped by a defect in its design's code: {type(failure).__name__}: {failure}{where}")
+    return EXIT_DEFECT
+
+
+def _door_starter(kind: str) -> Callable[[LocalClient, DoorInfo, str, int], Awaitable[Door]]:
+    module, _, name = DOORS[kind].partition(":")
+    starter: Callable[[LocalClient, DoorInfo, str, int], Awaitable[Door]] = getattr(
+        importlib.import_module(module), name
+    )
+    return starter
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # not on every platform; asyncio's own loop does the same, more slowly
+        return None
+    return uvloop.new_event_loop
+
+
+def _report(text: bytes) -> None:
+    sys.stdout.buffer.write(text)
+    sys.stdout.buffer.flush()
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"kvsim: {text}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
