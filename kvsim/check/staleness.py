@@ -26,9 +26,7 @@ def staleness(history: History) -> list[int]:
         if o.key is not None and (o.op in WRITES or o.op in ERASURES):
             changes.setdefault(o.key, []).append(o)
     keys = {key: _Key(of_key) for key, of_key in changes.items()}
-    return [
-        keys[o.key].behind_ns(o) if o.key in keys else 0 for o in found if o.op == "read" and o.outcome == "ok"
-    ]
+    return [keys[o.key].behind_ns(o) if o.key in keys else 0 for o in found if o.op == "read" and o.outcome == "ok"]
 
 
 class _Key:

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from kvsim.core.history import Key, Operation, seconds
+from kvsim.core.history import Key, Operation, json_value, seconds
 
 
 class Witness(msgspec.Struct, frozen=True):
@@ -47,7 +47,7 @@ def verdict_as_json(verdict: Verdict) -> dict[str, Any]:
     if isinstance(verdict, Refuted):
         witness = verdict.witness
         plain["witness"] = {
-            "key": witness.key,
+            "key": json_value(witness.key),
             "sentence": witness.sentence,
             "operations": [_operation_as_json(operation) for operation in witness.operations],
         }
@@ -60,16 +60,16 @@ def _operation_as_json(operation: Operation) -> dict[str, Any]:
     plain: dict[str, Any] = {
         "process": operation.process,
         "op": operation.op,
-        "key": operation.key,
+        "key": json_value(operation.key),
         "outcome": operation.outcome,
         "invoked_s": float(seconds(operation.invoked_ns)),
         "completed_s": None if operation.completed_ns is None else float(seconds(operation.completed_ns)),
         "index": operation.invoked,
     }
     if operation.op == "read":
-        plain["answer"] = operation.answer
+        plain["answer"] = json_value(operation.answer)
     elif operation.value is not None:
-        plain["value"] = operation.value
+        plain["value"] = json_value(operation.value)
     if operation.op == "cas":
-        plain["expected"] = operation.expected
+        plain["expected"] = json_value(operation.expected)
     return plain

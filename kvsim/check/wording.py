@@ -25,22 +25,29 @@ def at(time_ns: int | None) -> str:
 
 def deed(operation: Operation) -> str:
     """Whose operation it is, and what it does: `process 1's write of 1`."""
-    what = {
+    return f"process {operation.process}'s {_what(operation)}"
+
+
+def done(operation: Operation) -> str:
+    """What an operation did, without who and when: `write of 1`, `read 0`, `found the key absent`."""
+    if operation.op == "read":
+        return "found the key absent" if operation.answer is None else f"read {shown(operation.answer)}"
+    return _what(operation) + (" (failed)" if operation.outcome == "fail" else "")
+
+
+def _what(operation: Operation) -> str:
+    return {
         "put": f"write of {shown(operation.value)}",
         "create": f"create of {shown(operation.value)}",
         "update": f"update to {shown(operation.value)}",
         "cas": f"cas from {shown(operation.expected)} to {shown(operation.value)}",
-        "read": "read",
     }.get(operation.op, operation.op)
-    return f"process {operation.process}'s {what}"
 
 
 def told(operation: Operation) -> str:
     """What the client was told, and when: `process 3 read 0 at 1.204 s`."""
     if operation.op == "read":
-        if operation.answer is None:
-            return f"process {operation.process} found the key absent at {at(operation.completed_ns)}"
-        return f"process {operation.process} read {shown(operation.answer)} at {at(operation.completed_ns)}"
+        return f"process {operation.process} {done(operation)} at {at(operation.completed_ns)}"
     if operation.outcome == "info":
         return f"{deed(operation)}, of unknown outcome, began at {at(operation.invoked_ns)}"
     return f"{deed(operation)} was acknowledged at {at(operation.completed_ns)}"
