@@ -1,0 +1,248 @@
+"""Reads Redis' requests from bytes: a strict parser that knows every limit, and hiredis' fast one, supervised.
+
+A request is an array of bulk strings, `*2 $3 GET $1 k` with a line end after each part, or a line of words ("inline"), as
+people type them into telnet. Errors are worded as Redis words them.
+Specification: https://redis.io/docs/latest/develop/reference/protocol-spec/
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, cast
+
+import hiredis
+
+from kvsim.real.doors.inline_words import split_words
+
+Command = list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class ParserLimits:
+    """What is too much for one request."""
+
+    elements: int = 1_048_576
+    command_bytes: int = 16 * 1_048_576
+    inline_bytes: int = 65_536
+    inline: bool = True
+    """Whether lines of words are served. Only where no browser can be made to send them: on loopback."""
+
+
+class ProtocolError(Exception):
+    """The bytes are no request. The connection ends with this answer: nobody knows where the next request starts."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"Protocol error: {reason}")
+
+
+class ForeignProtocol(Exception):
+    """The bytes speak HTTP or TLS: a browser was sent here by a trick. Closed without a word."""
+
+
+_COUNT = re.compile(rb"-?(?:0|[1-9][0-9]{0,18})")
+_HEADER_BYTES = 32
+_HTTP = re.compile(rb"HTTP/\d\.\d\s*$|^(?:POST\s|Host:)", re.IGNORECASE)
+
+
+class StrictParser:
+    """Takes bytes in any pieces, gives commands in order."""
+
+    def __init__(self, limits: ParserLimits) -> None:
+        self.limits = limits
+        self._buffer = bytearray()
+        self._at = 0
+        self._args: Command = []
+        self._missing = 0
+        self._bulk_bytes = -1
+        self._command_bytes = 0
+
+    @property
+    def in_command(self) -> bool:
+        """Whether a command has begun and not ended."""
+        return bool(self._missing) or self._at < len(self._buffer)
+
+    def feed(self, data: bytes) -> None:
+        """Take the next piece."""
+        if self._at:
+            del self._buffer[: self._at]
+            self._at = 0
+        self._buffer += data
+
+    def take_rest(self) -> bytes:
+        """Hand over what follows the last command; only between two commands."""
+        rest = bytes(self._buffer[self._at :])
+        self._buffer.clear()
+        self._at = 0
+        return rest
+
+    def next(self) -> Command | None:
+        """The next whole command, None when more bytes are needed. Raises ProtocolError or ForeignProtocol."""
+        while True:
+            if not self._missing:
+                if self._at >= len(self._buffer):
+                    return None
+                if self._buffer[self._at] != ord("*"):
+                    words = self._inline()
+                    if words is None or words:
+                        return words
+                    continue
+                if not self._begin():
+                    return None
+            elif not self._bulk():
+                return None
+            elif not self._missing:
+                args, self._args = self._args, []
+                return args
+
+    def _begin(self) -> bool:
+        """Read `*N`; one of no elements is passed over. False: more bytes are needed."""
+        count = self._count("multibulk length")
+        if count is None:
+            return False
+        if count > self.limits.elements:
+            raise ProtocolError("invalid multibulk length")
+        self._missing = max(count, 0)
+        self._command_bytes = 0
+        return True
+
+    def _bulk(self) -> bool:
+        """Read one `$N` with its bytes. False: more bytes are needed."""
+        buffer = self._buffer
+        if self._bulk_bytes < 0:
+            if self._at >= len(buffer):
+                return False
+            if buffer[self._at] != ord("$"):
+                raise ProtocolError(f"expected '$', got {chr(buffer[self._at])!r}")
+            length = self._count("bulk length")
+            if length is None:
+                return False
+            self._command_bytes += length
+            if length < 0 or self._command_bytes > self.limits.command_bytes:
+                raise ProtocolError("invalid bulk length")
+            self._bulk_bytes = length
+        end = self._at + self._bulk_bytes
+        if len(buffer) < end + 2:
+            return False
+        if buffer[end : end + 2] != b"\r\n":
+            raise ProtocolError("a bulk string is longer than its length says")
+        self._args.append(bytes(buffer[self._at : end]))
+        self._at = end + 2
+        self._bulk_bytes = -1
+        self._missing -= 1
+        return True
+
+    def _count(self, what: str) -> int | None:
+        """Read the number of a header line; None when more bytes are needed."""
+        end = self._buffer.find(b"\r\n", self._at, self._at + _HEADER_BYTES)
+        if end < 0:
+            if len(self._buffer) - self._at >= _HEADER_BYTES:
+                raise ProtocolError(f"invalid {what}")
+            return None
+        digits = bytes(self._buffer[self._at + 1 : end])
+        if not _COUNT.fullmatch(digits):
+            raise ProtocolError(f"invalid {what}")
+        self._at = end + 2
+        return int(digits)
+
+    def _inline(self) -> Command | None:
+        """Read a line of words; empty for an empty line, None when more bytes are needed."""
+        if self._buffer.startswith(b"\x16\x03", self._at):
+            raise ForeignProtocol
+        end = self._buffer.find(b"\n", self._at, self._at + self.limits.inline_bytes + 1)
+        if end < 0:
+            if len(self._buffer) - self._at > self.limits.inline_bytes:
+                raise ProtocolError("too big inline request")
+            return None
+        line = bytes(self._buffer[self._at : end]).rstrip(b"\r")
+        self._at = end + 1
+        if _HTTP.search(line):
+            raise ForeignProtocol
+        if line and not self.limits.inline:
+            raise ProtocolError("a request is an array of bulk strings; lines of words are served on loopback only")
+        try:
+            return split_words(line)
+        except ValueError as error:
+            raise ProtocolError(str(error)) from None
+
+
+_NOTHING = object()
+# hiredis allocates a list of N when it reads *N (or a map, a set, a push), however few bytes follow.
+_LARGE_COUNT = re.compile(rb"[*%~>|][0-9]{5}")
+
+
+class RequestParser:
+    """The parser of a connection: hiredis for whole ordinary commands, StrictParser for whatever is not.
+
+    hiredis reads *replies*, so it also takes what is no request. Therefore each of its commands is packed again and
+    compared with the bytes it came from; where they differ, the strict parser judges these bytes. So both always agree.
+    """
+
+    def __init__(self, limits: ParserLimits) -> None:
+        self.limits = limits
+        self._strict = StrictParser(limits)
+        self._strict_once = False
+        self._chunk = b""
+        self._at = 0
+        self._reader: hiredis.Reader | None = None
+
+    @property
+    def in_command(self) -> bool:
+        """Whether bytes wait that are no whole command yet, or that nobody has asked for."""
+        return self._strict.in_command or self._at < len(self._chunk)
+
+    def feed(self, data: bytes) -> None:
+        """Take the next piece."""
+        if self._strict.in_command:
+            self._strict.feed(data)
+            self._strict_once = True
+        else:
+            self._open(self._chunk[self._at :] + data)
+
+    def next(self) -> Command | None:
+        """The next whole command, None when more bytes are needed. Raises ProtocolError or ForeignProtocol."""
+        if self._reader is not None:
+            command = self._fast()
+            if command is not None:
+                return command
+        command = self._strict.next()
+        if command is not None and self._strict_once:
+            # It began in one piece and ended in the next; what follows it may be hiredis' again.
+            self._strict_once = False
+            self._open(self._strict.take_rest())
+        return command
+
+    def _open(self, chunk: bytes) -> None:
+        """At a border between commands: choose who reads this."""
+        if chunk[:1] == b"*" and len(chunk) <= self.limits.command_bytes and not _LARGE_COUNT.search(chunk):
+            self._chunk, self._at = chunk, 0
+            if self._reader is None:
+                self._reader = hiredis.Reader(notEnoughData=_NOTHING)
+            self._reader.feed(chunk)
+        else:
+            self._leave_fast()
+            self._strict.feed(chunk)
+
+    def _fast(self) -> Command | None:
+        """hiredis' next command; None when there is none or when the strict parser must go on."""
+        reader = self._reader
+        while reader is not None and self._at < len(self._chunk):
+            command: Any = _NOTHING
+            try:
+                command = reader.gets()
+                packed = b"" if command is _NOTHING else hiredis.pack_command(tuple(command))
+            except (hiredis.ProtocolError, TypeError):
+                packed = b""
+            if not packed or not self._chunk.startswith(packed, self._at) or len(command) > self.limits.elements:
+                rest = self._chunk[self._at :]
+                self._leave_fast()
+                self._strict.feed(rest)
+                return None
+            self._at += len(packed)
+            if command:
+                return cast(Command, command)
+        return None
+
+    def _leave_fast(self) -> None:
+        self._reader = None
+        self._chunk, self._at = b"", 0

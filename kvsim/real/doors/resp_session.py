@@ -1,0 +1,102 @@
+"""What a RESP door remembers of one connection, and how the connection's commands reach the store."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field
+
+from kvsim.core.operation import AnyOperation, AnyResult, Item, Key, OperationError, Page, RequestId, Scan
+from kvsim.real.doors.local import DoorInfo, Local, RequestNumbers
+
+SCAN_PAGE_KEYS = 100
+AT_ONCE = 16
+"""Operations of one command with many keys that are under way together."""
+
+_PREFIX = {"unavailable": "CLUSTERDOWN", "elsewhere": "TRYAGAIN", "outcome_unknown": "UNKNOWN"}
+
+
+def error_text(failed: OperationError) -> str:
+    """An error as a RESP line: a prefix that says what a client may do, then the reason.
+
+    CLUSTERDOWN and TRYAGAIN: it certainly did not happen, later it may. UNKNOWN: nobody knows. ERR: not like this.
+    """
+    return f"{_PREFIX.get(failed.code, 'ERR')} {failed.detail}"
+
+
+@dataclass(slots=True)
+class Store:
+    """The store behind a RESP door: performs operations under request numbers of the door's own."""
+
+    local: Local
+    info: DoorInfo
+    numbers: RequestNumbers
+
+    def request(self) -> RequestId:
+        """A number for the next operation."""
+        return self.numbers.next()
+
+    async def perform(self, operation: AnyOperation) -> AnyResult:
+        """Do one operation. Raises an OperationError."""
+        self.info.limits.check(operation)
+        return await self.local.perform(operation)
+
+    async def perform_each(self, operations: Iterable[AnyOperation]) -> AsyncIterator[AnyResult | OperationError]:
+        """Do many, some at a time, and give what becomes of each in order."""
+        waiting = iter(operations)
+        while batch := [self._ended(operation) for operation in itertools.islice(waiting, AT_ONCE)]:
+            for ended in await asyncio.gather(*batch):
+                yield ended
+
+    async def _ended(self, operation: AnyOperation) -> AnyResult | OperationError:
+        try:
+            return await self.perform(operation)
+        except OperationError as failed:
+            return failed
+
+    async def keys(self) -> AsyncIterator[Key]:
+        """All keys, in their order."""
+        async for item in self.items():
+            yield item.key
+
+    async def items(self) -> AsyncIterator[Item]:
+        """All keys with their values, page by page."""
+        start: Key | None = b""
+        while start is not None:
+            page = await self.perform(Scan(self.request(), start, limit=SCAN_PAGE_KEYS))
+            if not isinstance(page, Page):
+                return
+            for item in page.items:
+                yield item
+            start = page.next
+
+
+@dataclass(slots=True)
+class Session:
+    """One connection."""
+
+    store: Store
+    number: int
+    peer: str
+    opened_s: float
+    others: dict[int, Session] = field(repr=False)
+    """All sessions of the door, by number."""
+    protocol: int = 2
+    name: bytes = b""
+    library: dict[bytes, bytes] = field(default_factory=dict)
+    commands: int = 0
+    last_command: str = ""
+
+    def described(self, now_s: float) -> str:
+        """A line of CLIENT LIST."""
+        return (
+            f"id={self.number} addr={self.peer} name={self.name.decode(errors='replace')} "
+            f"age={int(now_s - self.opened_s)} db=0 resp={self.protocol} cmd={self.last_command} "
+            f"tot-cmds={self.commands} lib-name={self.library.get(b'LIB-NAME', b'').decode(errors='replace')} "
+            f"lib-ver={self.library.get(b'LIB-VER', b'').decode(errors='replace')}"
+        )
+
+    def reset(self) -> None:
+        """As new."""
+        self.protocol, self.name = 2, b""
