@@ -169,8 +169,9 @@ class RealHost:
 
     def status(self) -> dict[str, Any]:
         """The node's state as plain data: its roles now, its view of the cluster, and counts since it started."""
-        components = getattr(self._program, "components", ())
-        view = getattr(self._program, "view", None)
+        node = getattr(self._program, "program", self._program)  # within the wrapper of a recording
+        components = getattr(node, "components", ())
+        view = getattr(node, "view", None)
         return {
             "node": self.id,
             "incarnation": self.incarnation,

@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from kvsim.core.host import DiskError, Recovered
+from kvsim.core.host import DiskError, Program, Recovered
 from kvsim.core.journal import CorruptJournal
 from kvsim.core.message import Codec, NodeId
 from kvsim.real.cluster_file import ClusterFileError, Plan, read_cluster_file
@@ -27,6 +27,7 @@ from kvsim.real.disk import FileDisk, MemoryDisk
 from kvsim.real.doors.local import Door, DoorInfo
 from kvsim.real.host import RealHost
 from kvsim.real.local_client import LocalClient
+from kvsim.real.recording import Begun, Failed, Log, RecordingHost, RecordingProgram, error_text
 from kvsim.strategies.catalogue import assemble, message_kinds
 from kvsim.transport.frames import PROTOCOL_VERSION, Hello
 
@@ -54,12 +55,18 @@ class NodeProcess:
         self.plan, self.node_id = plan, node_id
         self.over = asyncio.Event()
         self.failure: Exception | None = None
-        self.host = RealHost(me, file.addresses, Codec(message_kinds(plan.design)), file.seed, self._failed)
+        codec = Codec(message_kinds(plan.design))
+        self.host = RealHost(me, file.addresses, codec, file.seed, self._failed)
         self.disk = FileDisk(directory, self.host.settle, file.reserve_bytes) if directory else MemoryDisk()
         self.host.disk = self.disk
         self.local = LocalClient(f"door-{node_id}", self.host.arrived, plan.design.timeout_ns)
         self.host.serve_locally(self.local.name, self.local.receive)
         self._recovered = recovered
+        self._codec = codec
+        self._log: Log | None = None
+        if file.record:
+            begun = Begun(file, node_id, recovered.incarnation)
+            self._log = Log(file.node_dir(node_id) / f"recording-{recovered.incarnation}", begun)
         self._doors: list[Door] = []
 
     async def start(self) -> None:
@@ -71,8 +78,7 @@ class NodeProcess:
             raise CannotStart(
                 f"{self.node_id} cannot listen on {address}: {error.strerror}; stop what uses it or take another port"
             ) from error
-        node = assemble(self.plan.design, self.plan.cluster, self.host, self.host.scope)
-        await self.host.start(node, self._recovered)
+        await self.host.start(self._assembled(), self._recovered)
         if self.failure is None:
             await self._open_doors()
 
@@ -83,6 +89,15 @@ class NodeProcess:
         self.local.close(f"{self.node_id} is stopping")
         await self.host.stop()
         self.disk.close()
+        if self._log is not None:
+            self._log.close()
+
+    def _assembled(self) -> Program:
+        design, cluster, scope = self.plan.design, self.plan.cluster, self.host.scope
+        if self._log is None:
+            return assemble(design, cluster, self.host, scope)
+        recorded = RecordingHost(self.host, self._log, self._codec)
+        return RecordingProgram(assemble(design, cluster, recorded, scope), self._log, self._codec)
 
     async def _open_doors(self) -> None:
         file = self.plan.file
@@ -113,6 +128,8 @@ class NodeProcess:
 
     def _failed(self, error: Exception) -> None:
         self.failure = error
+        if self._log is not None:
+            self._log.add(Failed(error_text(error)))
         self.over.set()
 
 
