@@ -145,8 +145,8 @@ class Replica:
     def apply(self, change: Change) -> Future[None]:
         """Take a change, if the conflict rule prefers it to what is there.
 
-        The future: it is as durable as the design states. Raises `Unavailable`, with nothing done, when the disk is nearly
-        full: refusing early leaves room to start again and to compact.
+        The future: it is as durable as the design states. Raises `Unavailable`, with nothing done, when the disk is
+        nearly full: refusing early leaves room to start again and to compact.
         """
         if self.durability == "disk" and self.disk.full():
             raise Unavailable("the disk is nearly full; make room, and the node takes writes again")
