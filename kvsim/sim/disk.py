@@ -1,0 +1,171 @@
+"""A node's disk: what was synced outlives a crash, and nothing else does, unless a torn write leaves a part.
+
+Operations queue and take effect in the order of issue. An append goes to the operating system's cache; a sync pays for
+the bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from simpy.events import NORMAL
+
+from kvsim.core.chance import Chance
+from kvsim.core.host import DiskError
+from kvsim.core.message import Nanoseconds
+from kvsim.core.waiting import Future, completed
+from kvsim.sim.engine import Engine
+from kvsim.sim.settings import DiskSettings
+
+
+class StoredFile:
+    """A file as the node sees it, and as a crash would leave it."""
+
+    __slots__ = ("content", "durable", "durable_bytes", "ordered_bytes")
+
+    def __init__(self, kept: bytes = b"") -> None:
+        self.content = bytearray(kept)
+        self.durable = self.content
+        """What outlives a crash, up to `durable_bytes`; another one than `content` while a replace is under way."""
+        self.durable_bytes = len(kept)
+        self.ordered_bytes = len(kept)
+        """How much of `content` is durable or will be by an operation that was issued."""
+
+
+class Storage:
+    """What a machine's disk holds, over all lives of its node."""
+
+    def __init__(self, settings: DiskSettings, chance: Chance) -> None:
+        self.settings = settings
+        self.files: dict[str, StoredFile] = {}
+        self.syncs = 0
+        self.bytes_written = 0
+        self.free_ns: Nanoseconds = 0
+        """When the disk will have done all that it was asked."""
+        self._chance = chance
+
+    def open(self, file: str) -> StoredFile:
+        """The file of this name, made if it is not there."""
+        stored = self.files.get(file)
+        if stored is None:
+            stored = self.files[file] = StoredFile()
+        return stored
+
+    def used_bytes(self) -> int:
+        """The space taken."""
+        return sum(len(stored.content) for stored in self.files.values())
+
+    def cut_power(self) -> int:
+        """Forget what was not synced, but with `torn` for a drawn part; gives the number of bytes lost."""
+        lost = 0
+        kept: dict[str, StoredFile] = {}
+        for name, stored in self.files.items():
+            end = stored.durable_bytes
+            appended = len(stored.content) - end if stored.durable is stored.content else 0
+            if self.settings.torn and appended:
+                end += self._chance.between(0, appended)
+            lost += max(0, len(stored.content) - end) if stored.durable is stored.content else len(stored.content)
+            if end:
+                kept[name] = StoredFile(bytes(stored.durable[:end]))
+        self.files = kept
+        return lost
+
+    def contents(self) -> dict[str, bytes]:
+        """All files as they are."""
+        return {name: bytes(stored.content) for name, stored in self.files.items()}
+
+
+Done = Callable[[Future[None], str, str, int], None]
+"""Resumes the node: the future that completes, the operation, the file and its durable size."""
+
+
+class SimDisk:
+    """A node's handle on its storage, for one life; after a crash nothing passes it any more."""
+
+    def __init__(self, engine: Engine, storage: Storage, done: Done) -> None:
+        self._engine, self._storage, self._settings = engine, storage, storage.settings
+        self._done = done
+        self.powered = True
+
+    def append(self, file: str, data: bytes) -> Future[None]:
+        """Into the cache. Fails with `DiskError` when the disk is full."""
+        if not self.powered:
+            return Future()
+        refused = self._no_space_for(len(data))
+        if refused is not None:
+            return refused
+        self._storage.open(file).content += data
+        if not self._settings.append_ns:
+            return completed(None)
+        return self._queue(self._settings.append_ns, 0, "append", file, lambda stored: None)
+
+    def sync(self, file: str) -> Future[None]:
+        """Make durable what the file holds now."""
+        if not self.powered:
+            return Future()
+        self._storage.syncs += 1
+        stored = self._storage.open(file)
+        content, end = stored.content, len(stored.content)
+        fresh = end - stored.ordered_bytes
+        stored.ordered_bytes = end
+
+        def take_effect(stored: StoredFile) -> None:
+            stored.durable, stored.durable_bytes = content, end
+
+        return self._queue(self._settings.sync_ns, fresh, "sync", file, take_effect)
+
+    def replace(self, file: str, data: bytes) -> Future[None]:
+        """Put a new content in the old one's place. Fails with `DiskError` when the disk is full."""
+        if not self.powered:
+            return Future()
+        refused = self._no_space_for(len(data))  # both contents lie on the disk for a while
+        if refused is not None:
+            return refused
+        self._storage.syncs += 1
+        stored = self._storage.open(file)
+        content = stored.content = bytearray(data)
+        stored.ordered_bytes = end = len(data)
+
+        def take_effect(stored: StoredFile) -> None:
+            stored.durable, stored.durable_bytes = content, end
+
+        return self._queue(self._settings.replace_ns, end, "replace", file, take_effect)
+
+    def full(self) -> bool:
+        """Whether only the reserve is left."""
+        size = self._settings.size_bytes
+        return size is not None and self._storage.used_bytes() > size * (1 - self._settings.reserve)
+
+    def _no_space_for(self, size_bytes: int) -> Future[None] | None:
+        size = self._settings.size_bytes
+        if size is None or self._storage.used_bytes() + size_bytes <= size:
+            return None
+        refused: Future[None] = Future()
+        refused.fail(DiskError(f"no space left on the disk for {size_bytes} bytes; it has {size}"))
+        return refused
+
+    def _queue(
+        self,
+        cost_ns: Nanoseconds,
+        size_bytes: int,
+        operation: str,
+        file: str,
+        take_effect: Callable[[StoredFile], None],
+    ) -> Future[None]:
+        """Do the operation when all that came before is done; the future completes when it has taken effect."""
+        storage, engine = self._storage, self._engine
+        storage.bytes_written += size_bytes
+        now = engine.time_ns
+        storage.free_ns = (
+            max(now, storage.free_ns) + cost_ns + size_bytes * 1_000_000_000 // self._settings.bandwidth_bytes_per_s
+        )
+        stored = storage.open(file)
+        future: Future[None] = Future()
+
+        def finish(_: None) -> None:
+            if self.powered:
+                take_effect(stored)
+                self._done(future, operation, file, stored.durable_bytes)
+
+        engine.push((storage.free_ns, NORMAL, engine.next_id(), finish, None))
+        return future

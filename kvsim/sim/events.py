@@ -1,0 +1,152 @@
+"""What happens in the simulated world, as events for traces, plots and fault triggers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from kvsim.core.message import Message, Nanoseconds, NodeId
+from kvsim.core.trace import Entry, Event, Sinks
+
+
+class Sent(Event, tag="world.sent"):
+    """A node gave a message to the network. Recorded at the sender."""
+
+    to: NodeId
+    kind: str
+    channel: str
+    size_bytes: int
+    message: Message
+
+
+class Delivered(Event, tag="world.delivered"):
+    """A node begins to handle a message; its CPU has worked on it. The cause is the entry of the sending."""
+
+    sender: NodeId
+    kind: str
+
+
+class Dropped(Event, tag="world.dropped"):
+    """A message will never arrive. Recorded at the sender, which does not know."""
+
+    to: NodeId
+    kind: str
+    reason: str
+
+
+class Retransmitted(Event, tag="world.retransmitted"):
+    """A stream sends again what was lost on its way."""
+
+    to: NodeId
+    attempt: int
+
+
+class PeerLost(Event, tag="world.peer_lost"):
+    """A node learns that its stream with a peer broke."""
+
+    peer: NodeId
+
+
+class TimerFired(Event, tag="world.timer"):
+    """A timer's time has come. The cause is the entry in which it was set."""
+
+
+class DiskDone(Event, tag="world.disk"):
+    """An operation of a disk has taken effect; after a `sync` the file's `size_bytes` bytes outlive a crash."""
+
+    operation: str
+    file: str
+    size_bytes: int
+
+
+class Crashed(Event, tag="world.crashed"):
+    """A node lost its memory, and whatever its disk had not synced."""
+
+    lost_bytes: int
+
+
+class Restarted(Event, tag="world.restarted"):
+    """A node begins a new life with what its disk kept."""
+
+    incarnation: int
+
+
+class Failed(Event, tag="world.failed"):
+    """A node stopped by its own defect, or because its disk failed."""
+
+    error: str
+
+
+class FaultBegan(Event, tag="world.fault_began"):
+    """A fault is in force. Recorded at the first node that it concerns."""
+
+    fault: str
+    nodes: tuple[NodeId, ...]
+
+
+class FaultEnded(Event, tag="world.fault_ended"):
+    """A fault is healed."""
+
+    fault: str
+    nodes: tuple[NodeId, ...]
+
+
+class Tracer:
+    """Numbers all events of a run, and says which led to which. Listens to every kind."""
+
+    def __init__(self, write: Callable[[Entry], Any]) -> None:
+        self._write = write
+        self.last_id = 0
+        """The entry written last."""
+        self.cause = 0
+        """The entry whose consequences are happening now; 0 for none."""
+
+    def __call__(self, node: NodeId, time_ns: Nanoseconds, event: Event) -> None:
+        self.last_id += 1
+        self._write(Entry(self.last_id, time_ns, node, event, self.cause))
+
+
+class Observer:
+    """Passes what happens to all who listen."""
+
+    def __init__(self, now: Callable[[], Nanoseconds]) -> None:
+        self.sinks = Sinks()
+        self.wants = self.sinks.wants
+        self.tracer: Tracer | None = None
+        self.detailed = False
+        """Whether anyone listens to single messages and timers."""
+        self._now = now
+
+    def refresh(self) -> bool:
+        """Look again who listens; whether `detailed` changed."""
+        before = self.detailed
+        self.detailed = any(self.wants(kind) for kind in (Sent, Delivered, TimerFired))
+        return before != self.detailed
+
+    def trace_to(self, write: Callable[[Entry], Any]) -> None:
+        """Write every event of the run as a numbered entry with its cause."""
+        self.tracer = Tracer(write)
+        self.sinks.listen(self.tracer)
+
+    def record(self, node: NodeId, event: Event, cause: int | None = None) -> int:
+        """Tell all who listen. Gives the number of the trace's entry; 0 when nothing is traced."""
+        tracer = self.tracer
+        if tracer is None:
+            self.sinks.record(node, self._now(), event)
+            return 0
+        current = tracer.cause
+        if cause is not None:
+            tracer.cause = cause
+        self.sinks.record(node, self._now(), event)
+        tracer.cause = current
+        return tracer.last_id
+
+    def follow(self, entry: int) -> None:
+        """What happens from now on follows from this entry; 0: from nothing."""
+        if self.tracer is not None:
+            self.tracer.cause = entry
+
+    @property
+    def following(self) -> int:
+        """The entry that what happens now follows from."""
+        return self.tracer.cause if self.tracer is not None else 0

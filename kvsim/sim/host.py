@@ -1,0 +1,300 @@
+"""A simulated machine, and the lives that its node has on it, one after the other.
+
+The machine keeps what outlives a crash: its address, its disk and the count of lives. A life is the `Host` of one node;
+when it ends it is made inert first, so that nothing a coroutine's `finally` does is seen outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from simpy.events import NORMAL
+
+from kvsim.core.chance import Chance
+from kvsim.core.host import Disk, Program, Recovered
+from kvsim.core.message import Channel, Envelope, Message, Nanoseconds, NodeId, tag_of
+from kvsim.core.trace import Event
+from kvsim.core.waiting import Future, Scope, Task
+from kvsim.sim.disk import SimDisk, Storage
+from kvsim.sim.engine import Engine, Timer
+from kvsim.sim.events import Crashed, Delivered, DiskDone, Failed, Observer, PeerLost, Restarted, TimerFired
+from kvsim.sim.link import Packet
+from kvsim.sim.network import Network
+from kvsim.sim.settings import ClockSettings, MachineSettings, cost_of
+
+CALENDAR_START_NS: Nanoseconds = 1_735_689_600_000_000_000
+"""Every run begins on 1 January 2025, 00:00 UTC, by the calendars of its nodes."""
+MILLION = 1_000_000
+
+Build = Callable[["Life", Scope], Program]
+"""Makes a node's program for one life."""
+
+
+class SimHost:
+    """A machine: a CPU that messages queue for, a disk, clocks, and the node's present life, if it has one."""
+
+    def __init__(
+        self, id: NodeId, engine: Engine, network: Network, settings: MachineSettings, chance: Chance, build: Build
+    ) -> None:
+        self.id, self.engine, self.network, self.settings, self.chance = id, engine, network, settings, chance
+        self.observer: Observer = network.observer
+        self.clock = next((clock for clock in settings.clocks if clock.node == id), ClockSettings(id))
+        self.storage = Storage(settings.disk, chance.stream("disk"))
+        self.links = network.join(self)
+        self.life: Life | None = None
+        self.up = False
+        self.incarnation = 0
+        self.failures: list[Exception] = []
+        self.handled = 0
+        """Messages that its node was given."""
+        self.busy_ns: Nanoseconds = 0
+        """How long its CPU has worked, over all cores."""
+        self._build = build
+        self._push, self._next_id = engine.push, engine.next_id
+        self._times = settings.service_times()
+        self._costs: dict[type[Message], Nanoseconds] = {}
+        self._inbox = settings.inbox
+        self._free_ns: Nanoseconds = 0
+        self._cores = [0] * settings.cores if settings.cores > 1 else None
+        self._handled_ns: dict[NodeId, Nanoseconds] = {}
+
+    @property
+    def node(self) -> Program | None:
+        """The node's program; None while it is down."""
+        return self.life.program if self.life is not None else None
+
+    # Lives ------------------------------------------------------------------------------------------------------------
+
+    def restart(self) -> None:
+        """Begin a life, with what the disk kept; nothing if the node is up."""
+        if self.up:
+            return
+        self.incarnation += 1
+        self.up = True
+        self.life = life = Life(self)
+        self.network.restarted(self.id)
+        if self.incarnation > 1 and self.observer.wants(Restarted):
+            self.observer.record(self.id, Restarted(self.incarnation))
+        life.begin(self._build, Recovered(self.storage.contents(), self.incarnation))
+
+    def crash(self) -> None:
+        """Lose power: the node is inert from now on, its memory is gone, its disk keeps what was synced."""
+        life, self.life = self.life, None
+        if life is None:
+            return
+        self.up = False
+        life.make_inert()
+        lost = self.storage.cut_power()
+        now = self.engine.time_ns
+        self._free_ns = self.storage.free_ns = now
+        self._cores = [now] * self.settings.cores if self._cores else None
+        self._handled_ns.clear()
+        if self.observer.wants(Crashed):
+            self.observer.record(self.id, Crashed(lost))
+        self.network.crashed(self.id)
+        # Closed by an event of its own: this may have been called from inside one of the coroutines.
+        self.engine.call_at(now, life.close, None)
+
+    # Messages ---------------------------------------------------------------------------------------------------------
+
+    def accept(self, packet: Packet) -> None:
+        """A packet of a stream comes in."""
+        link = packet.link
+        if (link.plain and packet.epoch == link.epoch) or link.admit(packet):
+            self.take(packet)
+
+    def take(self, packet: Packet) -> None:
+        """A packet has arrived: it waits for the CPU, which works on one after the other; then the node handles it."""
+        life = self.life
+        assert life is not None, "the link asked whether the machine is up"
+        link = packet.link
+        if life.queued >= self._inbox:
+            link.overflow(packet)
+            return
+        link.ended += 1
+        life.queued += 1
+        kind = type(packet.envelope.message)
+        cost_ns = self._costs.get(kind)
+        if cost_ns is None:
+            cost_ns = self._costs[kind] = cost_of(kind, self._times)
+        self.busy_ns += cost_ns
+        now = self.engine.time_ns
+        if self._cores is None:
+            free_ns = self._free_ns
+            self._free_ns = done = (free_ns if free_ns > now else now) + cost_ns  # noqa: FURB136 - hot: a call to max is dear
+        else:
+            done = self._on_a_core(now, cost_ns, link.source.id)
+        self._push((done, NORMAL, self._next_id(), life.handle, packet))
+
+    def _on_a_core(self, now: Nanoseconds, cost_ns: Nanoseconds, sender: NodeId) -> Nanoseconds:
+        """When the core that is free first will be done; not before an earlier message of the same sender is."""
+        assert self._cores is not None
+        core = min(range(len(self._cores)), key=self._cores.__getitem__)
+        self._cores[core] = done = max(now, self._cores[core]) + cost_ns
+        self._handled_ns[sender] = handled = max(done, self._handled_ns.get(sender, 0))
+        return handled
+
+    def lose(self, peer: NodeId) -> None:
+        """The stream with this peer broke; the node learns of it after the messages that arrived before."""
+        if self.life is not None:
+            now = self.engine.time_ns
+            ready_ns = self._free_ns if self._cores is None else self._handled_ns.get(peer, 0)
+            self._push((max(now, ready_ns), NORMAL, self._next_id(), self.life.lose, peer))
+
+
+class Life:
+    """One life of a node: its `Host`, from start to crash."""
+
+    program: Program
+
+    def __init__(self, host: SimHost) -> None:
+        self.host = host
+        self.id = host.id
+        self.chance = host.chance.stream(str(host.incarnation))
+        self.alive = True
+        self.queued = 0
+        """Messages that wait for the CPU."""
+        self.scope = Scope(self.fail)
+        self._disk = SimDisk(host.engine, host.storage, self._disk_done)
+        self.disk: Disk = self._disk
+        self.wants = host.observer.wants
+        self._ready = self.scope.ready
+        self._engine, self._observer = host.engine, host.observer
+        self._push, self._next_id = host.engine.push, host.engine.next_id
+        self._links = host.links
+        self._drift_ppm = host.clock.drift_ppm
+        self._offset_ns = host.clock.offset_ns + CALENDAR_START_NS
+
+    def begin(self, build: Build, recovered: Recovered) -> None:
+        """Build the node and start it."""
+        try:
+            self.program = build(self, self.scope)
+            self._deliver = self.program.deliver
+            self.program.start(recovered)
+            self.scope.run_ready()
+        except Exception as error:  # noqa: BLE001 - a node's defect ends its life, not the world
+            self.fail(error)
+
+    def make_inert(self) -> None:
+        """From now on nothing that the node does is seen outside."""
+        self.alive = False
+        self._disk.powered = False
+
+    def close(self, _: None) -> None:
+        """End the coroutines."""
+        self.scope.close()
+
+    # What the node asks -----------------------------------------------------------------------------------------------
+
+    def now(self) -> Nanoseconds:
+        """The monotonic clock."""
+        now = self._engine.time_ns
+        return now + now * self._drift_ppm // MILLION if self._drift_ppm else now
+
+    def wall(self) -> Nanoseconds:
+        """The calendar."""
+        return self.now() + self._offset_ns
+
+    def send(self, to: NodeId, envelope: Envelope[Any], channel: Channel = Channel.STREAM) -> None:
+        """Send, while this life lasts."""
+        if not self.alive:
+            return
+        link = self._links.get(to)
+        if link is None:
+            link = self.host.network.connect(self.id, to)
+        if channel is Channel.STREAM:
+            link.send(envelope)
+        else:
+            link.send_datagram(envelope)
+
+    def after(self, delay_ns: Nanoseconds, call: Callable[[], None]) -> Timer:
+        """Call back after this time by the node's own clock."""
+        assert delay_ns >= 0, f"{self.id} sets a timer {-delay_ns} ns in the past"
+        timer = Timer(self._engine, call)
+        if self._drift_ppm:
+            delay_ns = -(-delay_ns * MILLION // (MILLION + self._drift_ppm))
+        if self._observer.detailed:
+            timer.cause = self._observer.following
+        at: Nanoseconds = self._engine.time_ns + delay_ns
+        self._push((at, NORMAL, self._next_id(), self._fire, timer))
+        return timer
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> Task:
+        """Run a coroutine in this life."""
+        return self.scope.spawn(work)
+
+    def record(self, event: Event) -> None:
+        """Tell all who listen, while this life lasts."""
+        if self.alive:
+            self._observer.record(self.id, event)
+
+    def fail(self, error: Exception) -> None:
+        """Stop by the node's own defect, or its disk's."""
+        if not self.alive:
+            return
+        self.host.failures.append(error)
+        if self._observer.wants(Failed):
+            self._observer.record(self.id, Failed(f"{type(error).__name__}: {error}"))
+        self.host.crash()
+
+    # What the node is given -------------------------------------------------------------------------------------------
+
+    def handle(self, packet: Packet) -> None:
+        """The CPU is done with a message: the node handles it."""
+        if not self.alive:
+            link = packet.link
+            link.ended -= 1
+            link.drop(packet, "the node crashed before it was handled")
+            return
+        self.queued -= 1
+        self.host.handled += 1
+        if self._observer.detailed:
+            self._note_delivery(packet)
+        try:
+            self._deliver(packet.link.source.id, packet.envelope)
+            if self._ready:
+                self.scope.run_ready()
+        except Exception as error:  # noqa: BLE001 - a node's defect ends its life, not the world
+            self.fail(error)
+
+    def _note_delivery(self, packet: Packet) -> None:
+        event = Delivered(packet.link.source.id, tag_of(packet.envelope.message))
+        self._observer.follow(self._observer.record(self.id, event, packet.envelope.cause))
+
+    def lose(self, peer: NodeId) -> None:
+        """The node learns that a stream broke."""
+        if not self.alive:
+            return
+        if self._observer.wants(PeerLost):
+            self._observer.follow(self._observer.record(self.id, PeerLost(peer), 0))
+        self._resume(self.program.peer_lost, peer)
+
+    def _fire(self, timer: Timer) -> None:
+        call, timer.call = timer.call, None
+        if call is None:
+            self._engine.note_skipped()
+            return
+        if not self.alive:
+            return
+        if self._observer.detailed:
+            self._observer.follow(self._observer.record(self.id, TimerFired(), timer.cause))
+        try:
+            call()
+            if self._ready:
+                self.scope.run_ready()
+        except Exception as error:  # noqa: BLE001 - a node's defect ends its life, not the world
+            self.fail(error)
+
+    def _disk_done(self, future: Future[None], operation: str, file: str, size_bytes: int) -> None:
+        if self._observer.wants(DiskDone):
+            self._observer.follow(self._observer.record(self.id, DiskDone(operation, file, size_bytes)))
+        self._resume(future.complete, None)
+
+    def _resume(self, call: Callable[[Any], None], argument: Any) -> None:
+        """Give the node one input, and let go on whoever waited for it."""
+        try:
+            call(argument)
+            self.scope.run_ready()
+        except Exception as error:  # noqa: BLE001 - a node's defect ends its life, not the world
+            self.fail(error)

@@ -1,0 +1,400 @@
+"""A link: the way of messages from one endpoint to another, as a stream like TCP's and as datagrams like UDP's.
+
+A stream keeps order. What the network loses on it is sent again after a timeout that doubles at each try (RFC 6298),
+and what was sent later waits for it; after too many tries the stream breaks and both ends learn of it. Left out: fast
+retransmit, windows, and the cost of acknowledgements.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import msgspec
+from simpy.events import NORMAL
+
+from kvsim.core.chance import Chance
+from kvsim.core.message import DATAGRAM_LIMIT_BYTES, Channel, Envelope, Nanoseconds, NodeId, tag_of
+from kvsim.sim.events import Dropped, Retransmitted, Sent
+from kvsim.transport.frames import HEADER_BYTES
+
+if TYPE_CHECKING:
+    from kvsim.sim.network import Network
+
+
+class Packet(msgspec.Struct, gc=False):
+    """A message on its way."""
+
+    link: Link
+    envelope: Envelope[Any]
+    size_bytes: int
+    """With the frame's header."""
+    sent_ns: Nanoseconds
+    epoch: int
+    """Which of the streams that the two ends have had one after the other."""
+    channel: Channel
+    lost: bool = False
+
+
+class Deliver(NamedTuple):
+    """A verdict: the packet goes on, so much later."""
+
+    after_ns: Nanoseconds
+
+
+class Drop(NamedTuple):
+    """A verdict: the network loses the packet."""
+
+    reason: str
+
+
+Verdict = Deliver | Drop | None
+"""What a fault makes of a packet. None: it has no opinion, and the next one is asked."""
+Rule = Callable[[Packet], Verdict]
+
+
+class Endpoint(Protocol):
+    """A node's machine, or a client: where links begin and end."""
+
+    id: NodeId
+    up: bool
+
+    def accept(self, packet: Packet) -> None:
+        """A packet of a stream comes in; the link may yet refuse it."""
+
+    def take(self, packet: Packet) -> None:
+        """A packet has arrived."""
+
+    def lose(self, peer: NodeId) -> None:
+        """The stream with this peer broke, and this end learns of it now."""
+
+
+class Pipe:
+    """A bandwidth that messages queue for."""
+
+    __slots__ = ("bytes_per_s", "free_ns")
+
+    def __init__(self, bytes_per_s: int) -> None:
+        self.bytes_per_s = bytes_per_s
+        self.free_ns: Nanoseconds = 0
+        """When all that it was given will have passed."""
+
+
+class Stall:
+    """A lost message that must get through, and what was sent later and is held behind it."""
+
+    __slots__ = ("attempt", "held", "resent_ns")
+
+    def __init__(self, first: Packet) -> None:
+        self.held = deque([first])
+        self.attempt = 0
+        self.resent_ns = first.sent_ns
+
+
+class Link:
+    """From one endpoint to another, in one direction; `back` is the other direction of the same stream."""
+
+    back: Link
+
+    def __init__(self, network: Network, source: Endpoint, target: Endpoint, chance: Chance) -> None:
+        self.network, self.source, self.target = network, source, target
+        self._engine = network.engine
+        self._push, self._next_id = network.engine.push, network.engine.next_id
+        self._encode = network.codec.encode
+        self._accept = target.accept
+        self._fifo = network.settings.order == "fifo"
+        self._outbox = network.settings.outbox
+        self._way, self._loss, self._typical_ns = network.way(source.id, target.id, chance)
+        self._losses = chance.stream("loss")
+        self._again = chance.stream("again")
+        self._last_ns: Nanoseconds = 0
+        self.sent = self.ended = self.dropped = self.bytes_sent = 0
+        self.epoch = 0
+        self.stall: Stall | None = None
+        self.unaware = False
+        """The other end crashed, and the source has not learned that the stream is gone."""
+        self.plain = True
+        """Nothing is wrong and nobody listens: messages take the short way."""
+
+    def refresh(self) -> None:
+        """Look again whether messages can take the short way."""
+        network = self.network
+        special = network.observer.detailed or network.wire or network.at_sending or network.at_arrival
+        trouble = self.stall or self.unaware or self.back.unaware or not self.target.up
+        self.plain = not (special or trouble)
+
+    # Sending ----------------------------------------------------------------------------------------------------------
+
+    def send(self, envelope: Envelope[Any]) -> None:
+        """Send on the stream."""
+        size = len(self._encode(envelope)) + HEADER_BYTES
+        now = self._engine.time_ns
+        packet = Packet(self, envelope, size, now, self.epoch, Channel.STREAM)
+        self.sent += 1
+        self.bytes_sent += size
+        at = self._travel(now, size)
+        if self._loss and self._losses.happens(self._loss):
+            packet.lost = True
+        if self.sent - self.ended > self._outbox:
+            self.overflow(packet)
+            return
+        if not self.plain:
+            at = self._judge(packet, at)
+            if self.unaware and self._fifo:
+                self._refuse(packet, at)
+                return
+            if self.back.unaware:  # a restarted node's first message tells the other end that the old stream is gone
+                self._push((at, NORMAL, self._next_id(), self.back.learn, self.back.epoch))
+        if self._fifo:
+            if at < self._last_ns:
+                at = self._last_ns
+            else:
+                self._last_ns = at
+        self._push((at, NORMAL, self._next_id(), self._miss if packet.lost else self._accept, packet))
+
+    def send_datagram(self, envelope: Envelope[Any]) -> None:
+        """Send by itself: it may be lost, and overtake others."""
+        size = len(self._encode(envelope)) + HEADER_BYTES
+        now = self._engine.time_ns
+        packet = Packet(self, envelope, size, now, self.epoch, Channel.DATAGRAM)
+        self.sent += 1
+        self.bytes_sent += size
+        at = self._travel(now, size)
+        if self._loss and self._losses.happens(self._loss):
+            packet.lost = True
+        if not self.plain:
+            at = self._judge(packet, at)
+        if size > DATAGRAM_LIMIT_BYTES + HEADER_BYTES:
+            self.drop(packet, f"larger than a datagram's {DATAGRAM_LIMIT_BYTES} bytes")
+        elif packet.lost:
+            self.drop(packet, "lost")
+        elif self.sent - self.ended > self._outbox:
+            self.overflow(packet)
+        else:
+            self._push((at, NORMAL, self._next_id(), self._take_datagram, packet))
+
+    def _travel(self, now: Nanoseconds, size_bytes: int) -> Nanoseconds:
+        """When a message sent now arrives: at each link on its way it queues for the bandwidth, then travels."""
+        for pipe, latency in self._way:
+            if pipe is not None:
+                if pipe.free_ns > now:
+                    now = pipe.free_ns
+                now += size_bytes * 1_000_000_000 // pipe.bytes_per_s
+                pipe.free_ns = now
+            now += latency()
+        return now
+
+    def _judge(self, packet: Packet, at: Nanoseconds) -> Nanoseconds:
+        """What faults, trace and wire mode make of a packet that is being sent: when it arrives, if it is not lost."""
+        network = self.network
+        if network.wire:
+            packet.envelope = network.codec.decode(self._encode(packet.envelope))
+        if network.observer.detailed:
+            self.record_sent(packet)
+        for rule in network.at_sending:
+            verdict = rule(packet)
+            if verdict is not None:
+                if isinstance(verdict, Deliver):
+                    return at + verdict.after_ns
+                packet.lost = True
+                return at
+        return at
+
+    def record_sent(self, packet: Packet) -> None:
+        """Tell the trace, and let the envelope carry the entry's number to the other end."""
+        message = packet.envelope.message
+        event = Sent(self.target.id, tag_of(message), packet.channel.value, packet.size_bytes, message)
+        cause = self.network.observer.record(self.source.id, event)
+        packet.envelope = msgspec.structs.replace(packet.envelope, cause=cause)
+
+    def _refuse(self, packet: Packet, at: Nanoseconds) -> None:
+        """The stream is gone: a restarted peer answers with a reset, one that is down with silence."""
+        self.drop(packet, "its stream is gone")
+        if self.target.up:
+            round_trip_ns = 2 * (at - packet.sent_ns)
+            self._push((packet.sent_ns + round_trip_ns, NORMAL, self._next_id(), self.learn, self.epoch))
+
+    # Arriving ---------------------------------------------------------------------------------------------------------
+
+    def admit(self, packet: Packet) -> bool:
+        """Whether a packet that took the long way arrives now."""
+        if packet.epoch != self.epoch:
+            self.drop(packet, "its stream broke")
+            return False
+        if self.stall is not None:
+            self.stall.held.append(packet)
+            return False
+        if self._obstacle(packet) is None:
+            return True
+        self._begin_stall(packet)
+        return False
+
+    def _obstacle(self, packet: Packet) -> str | None:
+        """Why a packet cannot arrive now; None if it can."""
+        if not self.target.up:
+            return "the node is down"
+        for rule in self.network.at_arrival:
+            verdict = rule(packet)
+            if isinstance(verdict, Drop):
+                return verdict.reason
+            if verdict is not None:
+                return None
+        return None
+
+    def _take_datagram(self, packet: Packet) -> None:
+        reason = None if self.plain else self._obstacle(packet)
+        if reason is None:
+            self.target.take(packet)
+        else:
+            self.drop(packet, reason)
+
+    def drop(self, packet: Packet, reason: str) -> None:
+        """The packet will never arrive."""
+        self.ended += 1
+        self.dropped += 1
+        observer = self.network.observer
+        if observer.wants(Dropped):
+            event = Dropped(self.target.id, tag_of(packet.envelope.message), reason)
+            observer.record(self.source.id, event, packet.envelope.cause)
+
+    def overflow(self, packet: Packet) -> None:
+        """A queue on the way is full: a datagram is dropped, a stream breaks."""
+        self.network.overflows += 1
+        self.drop(packet, "a queue is full")
+        if packet.channel is Channel.STREAM:
+            self.break_stream("a queue is full")
+
+    # Sending again ----------------------------------------------------------------------------------------------------
+
+    def _miss(self, packet: Packet) -> None:
+        """Here a packet that the network lost would have arrived."""
+        if packet.epoch != self.epoch:
+            self.drop(packet, "its stream broke")
+        elif self.stall is not None:
+            self.stall.held.append(packet)
+        else:
+            self._begin_stall(packet)
+
+    def _begin_stall(self, packet: Packet) -> None:
+        stall = Stall(packet)
+        if self._fifo:
+            self.stall = stall
+            self.plain = False
+        self._await_timeout(stall)
+
+    def _await_timeout(self, stall: Stall) -> None:
+        rto_ns = (self.network.settings.min_rto_ns + 2 * self._typical_ns) << stall.attempt
+        at = max(self._engine.time_ns, stall.resent_ns + rto_ns)
+        self._push((at, NORMAL, self._next_id(), self._send_again, stall))
+
+    def _send_again(self, stall: Stall) -> None:
+        first = stall.held[0]
+        if first.epoch != self.epoch:
+            if not self._fifo:
+                self.drop(first, "its stream broke")
+            return
+        stall.attempt += 1
+        if stall.attempt > self.network.settings.retransmissions:
+            self._give_up(stall)
+            return
+        observer = self.network.observer
+        if observer.wants(Retransmitted):
+            observer.record(self.source.id, Retransmitted(self.target.id, stall.attempt), first.envelope.cause)
+        now = self._engine.time_ns
+        stall.resent_ns = now
+        at = now + self.network.draw_latency(self.source.id, self.target.id, self._again)
+        self._push((at, NORMAL, self._next_id(), self._arrive_again, stall))
+
+    def _arrive_again(self, stall: Stall) -> None:
+        first = stall.held[0]
+        if first.epoch != self.epoch:
+            if not self._fifo:
+                self.drop(first, "its stream broke")
+            return
+        first.lost = self._again.happens(self._loss) or isinstance(self._verdict_again(first), Drop)
+        if first.lost or self._obstacle(first) is not None:
+            self._await_timeout(stall)
+        else:
+            self._release(stall)
+
+    def _verdict_again(self, packet: Packet) -> Verdict:
+        return next((verdict for rule in self.network.at_sending if (verdict := rule(packet)) is not None), None)
+
+    def _release(self, stall: Stall) -> None:
+        """The first has arrived: hand over what was held behind it, up to the next that was lost."""
+        held = stall.held
+        self.stall = None
+        while held:
+            if held[0].lost:
+                held[0].lost = False
+                stall.attempt, stall.resent_ns, self.stall = 0, held[0].sent_ns, stall
+                self._await_timeout(stall)
+                return
+            self.target.take(held.popleft())
+        self.refresh()
+
+    def _give_up(self, stall: Stall) -> None:
+        if self._fifo:
+            self.break_stream("too many retransmissions")
+        else:
+            self.drop(stall.held[0], "too many retransmissions")
+            self.source.lose(self.target.id)
+            self.target.lose(self.source.id)
+
+    # Breaking ---------------------------------------------------------------------------------------------------------
+
+    def break_stream(self, reason: str) -> None:
+        """The stream ends, in both directions; what was under way on it is lost, and both ends learn of it now."""
+        self.reset(reason)
+        self.back.reset(reason)
+        self.source.lose(self.target.id)
+        self.target.lose(self.source.id)
+
+    def reset(self, reason: str) -> None:
+        """This direction begins anew. What is under way is dropped when it would arrive."""
+        self.epoch += 1
+        self._last_ns = 0
+        self.unaware = False
+        stall, self.stall = self.stall, None
+        if stall is not None:
+            for packet in stall.held:
+                self.drop(packet, reason)
+        self.refresh()
+
+    def outlive(self, keepalive_ns: Nanoseconds) -> None:
+        """The target has crashed: the source will learn of it by the silence, or sooner."""
+        self.unaware = True
+        self.refresh()
+        self.back.refresh()
+        at: Nanoseconds = self._engine.time_ns + keepalive_ns
+        self._push((at, NORMAL, self._next_id(), self.learn, self.epoch))
+
+    def learn(self, epoch: int) -> None:
+        """The source learns that the stream of this epoch is gone, if it has not yet."""
+        if self.unaware and epoch == self.epoch:
+            self.unaware = False
+            self.refresh()
+            self.back.refresh()
+            self.source.lose(self.target.id)
+
+
+class Loopback(Link):
+    """From an endpoint to itself: no network, only the queue before its CPU."""
+
+    def __init__(self, network: Network, host: Endpoint, chance: Chance) -> None:
+        self.back = self
+        super().__init__(network, host, host, chance)
+
+    def send(self, envelope: Envelope[Any]) -> None:
+        """Put into the own queue."""
+        size = len(self._encode(envelope)) + HEADER_BYTES
+        now = self._engine.time_ns
+        packet = Packet(self, envelope, size, now, self.epoch, Channel.STREAM)
+        self.sent += 1
+        self.bytes_sent += size
+        if not self.plain:
+            self._judge(packet, now)
+        self.target.take(packet)
+
+    send_datagram = send

@@ -1,0 +1,127 @@
+"""The network: all links between nodes and clients, and the faults that lie on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from kvsim.core.chance import Chance
+from kvsim.core.message import Codec, Nanoseconds, NodeId
+from kvsim.sim.engine import Engine
+from kvsim.sim.events import Observer
+from kvsim.sim.link import Endpoint, Link, Loopback, Pipe, Rule
+from kvsim.sim.places import Hop, Place, Places
+from kvsim.sim.settings import NetworkSettings
+
+Way = list[tuple[Pipe | None, Callable[[], Nanoseconds]]]
+
+
+class Network:
+    """Every two endpoints that have talked have a link in each direction, with draws of its own."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        observer: Observer,
+        settings: NetworkSettings,
+        codec: Codec,
+        nodes: Sequence[NodeId],
+        chance: Chance,
+        wire: bool,
+    ) -> None:
+        self.engine, self.observer, self.settings, self.codec, self.wire = engine, observer, settings, codec, wire
+        self.places = Places(settings, nodes)
+        self.at_sending: list[Rule] = []
+        """Faults that judge a packet when it is sent; the first answer wins."""
+        self.at_arrival: list[Rule] = []
+        """Faults that judge a packet when it would arrive: what would arrive during a cut is dropped."""
+        self.overflows = 0
+        self.links: dict[NodeId, dict[NodeId, Link]] = {}
+        """By source and target."""
+        self._endpoints: dict[NodeId, Endpoint] = {}
+        self._pipes: dict[tuple[Place, Place] | NodeId, Pipe] = {}
+        self._chance = chance
+
+    def join(self, endpoint: Endpoint) -> dict[NodeId, Link]:
+        """A node or client is here. Gives its links, which grow as it sends to others."""
+        self._endpoints[endpoint.id] = endpoint
+        return self.links.setdefault(endpoint.id, {})
+
+    def connect(self, source: NodeId, target: NodeId) -> Link:
+        """The link between two endpoints. Raises LookupError for an address that nobody has."""
+        links = self.links[source]
+        if target in links:
+            return links[target]
+        if target not in self._endpoints:
+            raise LookupError(f"{source} sends to {target}, but there is no such node or client")
+        one, other = self._endpoints[source], self._endpoints[target]
+        if source == target:
+            links[target] = Loopback(self, one, self._chance)
+        else:
+            there = Link(self, one, other, self._chance.stream(f"{source}>{target}"))
+            here = Link(self, other, one, self._chance.stream(f"{target}>{source}"))
+            there.back, here.back = here, there
+            self.links[source][target], self.links[target][source] = there, here
+            here.refresh()
+        links[target].refresh()
+        return links[target]
+
+    def all_links(self) -> Iterator[Link]:
+        """Every link, but not those from a node to itself."""
+        return (link for links in self.links.values() for link in links.values() if link.source is not link.target)
+
+    def way(self, source: NodeId, target: NodeId, chance: Chance) -> tuple[Way, float, Nanoseconds]:
+        """The pipes and latencies between two endpoints, the share of messages lost, and the mean time."""
+        if source == target:
+            return [], 0.0, 0
+        hops = self.places.route(source, target)
+        kept = 1.0
+        for hop in hops:
+            kept *= 1 - hop.loss
+        way: Way = [(self._pipe(source, hop), hop.latency.draws(chance).__next__) for hop in hops]
+        return way, 1 - kept, round(sum(hop.latency.average_ns() for hop in hops))
+
+    def draw_latency(self, source: NodeId, target: NodeId, chance: Chance) -> Nanoseconds:
+        """How long one message travels, drawn from this stream."""
+        return sum(next(hop.latency.draws(chance)) for hop in self.places.route(source, target))
+
+    def _pipe(self, source: NodeId, hop: Hop) -> Pipe | None:
+        """A link between places is shared by all who use it; inside a place each endpoint sends on one of its own."""
+        if hop.bandwidth_bytes_per_s is None:
+            return None
+        return self._pipes.setdefault(hop.edge or source, Pipe(hop.bandwidth_bytes_per_s))
+
+    # Faults -----------------------------------------------------------------------------------------------------------
+
+    def install(self, rule: Rule, rules: list[Rule]) -> None:
+        """Put a fault on the network: on `at_sending` or `at_arrival`."""
+        rules.append(rule)
+        self.refresh()
+
+    def remove(self, rule: Rule, rules: list[Rule]) -> None:
+        """Heal it."""
+        rules.remove(rule)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Something changed that all links must know."""
+        for links in self.links.values():
+            for link in links.values():
+                link.refresh()
+
+    def crashed(self, node: NodeId) -> None:
+        """All streams of this node are gone; its peers do not know yet."""
+        for link in self._streams_of(node):
+            back = link.back
+            used = link.sent + back.sent > 0
+            link.reset("its stream broke")
+            back.reset("its stream broke")
+            if used and back.source.up:
+                back.outlive(self.settings.keepalive_ns)
+
+    def restarted(self, node: NodeId) -> None:
+        """The node takes messages again."""
+        for link in self._streams_of(node):
+            link.back.refresh()
+
+    def _streams_of(self, node: NodeId) -> list[Link]:
+        return [link for link in self.links[node].values() if link.target.id != node]
