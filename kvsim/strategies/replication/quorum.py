@@ -1,7 +1,8 @@
 """Quorum replication: a write waits for W of N replicas, a read for R of them; where R + W > N they meet.
 
 DeCandia et al., "Dynamo", SOSP 2007, 4.4 and 4.5; for `linearizable`, Attiya, Bar-Noy and Dolev, JACM 1995, and Lynch
-and Shvartsman, FTCS 1997: a write asks R replicas for the version first, a read writes back what it returns.
+and Shvartsman, FTCS 1997: a write asks R replicas for the version first, a read writes back what a later read
+could miss.
 Left out: hinted handoff (4.6), Merkle trees (4.7).
 """
 
@@ -16,7 +17,7 @@ from kvsim.core.axes import Replication, Site
 from kvsim.core.design import Design
 from kvsim.core.guarantee import Level, Promise, durability
 from kvsim.core.host import Recovered
-from kvsim.core.message import Message, NodeId
+from kvsim.core.message import Message, Nanoseconds, NodeId
 from kvsim.core.node import answers
 from kvsim.core.operation import (
     CONDITIONAL,
@@ -102,7 +103,8 @@ class Quorum(Replication):
     def __init__(self, site: Site, settings: QuorumSettings) -> None:
         super().__init__(site, settings)
         self.n, self.r, self.w = settings.n, settings.r, settings.w
-        self.versions: dict[RequestId, Version] = {}
+        self.begun: dict[RequestId, Written] = {}
+        """Writes that have a version: a retry goes on with it, so that it is applied once."""
         self.linearizable = site.level >= Level.LINEARIZABLE
 
     @classmethod
@@ -165,35 +167,49 @@ class Quorum(Replication):
 
     async def write(self, op: Write) -> Written:
         """The coordinator's put(), section 4.5; for `linearizable` a round for the version comes before."""
-        replicas = self._enough_alive(op.key, self.w, "W")
-        existed = None
-        version = self.versions.get(op.request)
-        if version is None:
-            if isinstance(op, CONDITIONAL):
-                existed = await self._judged(op)
-            elif self.linearizable:
-                await self._newest(op.key, value_wanted=False)
-            version = self.site.clock.next()
-            self._remember(op.request, version)
-
-        change = change_for(op, version, existed)
-        acks = await self._ask_all(replicas, Store(op.request, op.key, change.value, version), self.w)
+        deadline_ns = self._deadline_ns()
+        result = self.begun.get(op.request) or await self._begin(op, deadline_ns)
+        value = change_for(op, result.version, result.existed).value
+        replicas = self.site.placement.replicas(op.key)
+        acks = await self._ask_all(replicas, Store(op.request, op.key, value, result.version), self.w, deadline_ns)
         stored = acks.answers
         if len(stored) < self.w:
             # A replica may keep the version, and repair may spread it later: not a failure but an unknown.
             # Calling it "fail" would let the judge blame a correct run.
             raise OutcomeUnknown(f"{len(stored)} of W={self.w} answers in time")
+        for answer in stored.values():
+            if isinstance(answer, Stored):
+                self.site.clock.saw(answer.version)  # a later one is there: this node's next write must not lose to it
         if self.host.wants(QuorumMet):
-            self.host.record(QuorumMet(op.request, version, tuple(stored)))
-        return Written(version, existed)
+            self.host.record(QuorumMet(op.request, result.version, tuple(stored)))
+        return result
+
+    async def _begin(self, op: Write, deadline_ns: Nanoseconds) -> Written:
+        """Give the write its version. Nothing has been stored before that, so an error is a certain failure."""
+        self._enough_alive(op.key, self.w, "W")
+        existed = None
+        if isinstance(op, CONDITIONAL):
+            existed = await self._judged(op, deadline_ns)
+        elif self.linearizable:
+            await self._newest(op.key, deadline_ns, value_wanted=False)
+        begun = self.begun.get(op.request)
+        if begun is None:  # else a retry has come through while this waited
+            begun = self.begun[op.request] = Written(self.site.clock.next(), existed)
+            if len(self.begun) > RETRIES_KEPT:
+                del self.begun[next(iter(self.begun))]
+        return begun
 
     async def read_latest(self, op: Read) -> Found | Absent:
         """Read, and write back: whoever reads later must not see an older version, though its write may be half
         done."""
-        newest, acks = await self._newest(op.key)
-        if any(held.version != newest.version for held in _held(acks).values()):
+        deadline_ns = self._deadline_ns()
+        newest, acks = await self._newest(op.key, deadline_ns)
+        holders = sum(held.version == newest.version for held in _held(acks).values())
+        # R + holders > N: each later read meets one of them. That R of R agree is not enough where R is small.
+        if newest.version != NEVER and self.r + holders <= self.n:
             replicas = self.site.placement.replicas(op.key)
-            stored = await self._ask_all(replicas, Store(NO_REQUEST, op.key, newest.value, newest.version), self.w)
+            back = Store(NO_REQUEST, op.key, newest.value, newest.version)
+            stored = await self._ask_all(replicas, back, self.w, deadline_ns)
             if len(stored.answers) < self.w:
                 raise Unavailable(
                     f"wrote back to {len(stored.answers)} of W={self.w} replicas; the value read may not stay"
@@ -202,7 +218,7 @@ class Quorum(Replication):
 
     async def read_any(self, op: Read) -> Found | Absent:
         """The newest of R answers; replicas that hold an older version are sent it, and nobody waits for that."""
-        newest, acks = await self._newest(op.key)
+        newest, acks = await self._newest(op.key, self._deadline_ns())
         if self.settings.read_repair:
             repair = ReadRepair(self, op.key, newest)
             for replica, held in _held(acks).items():
@@ -213,7 +229,8 @@ class Quorum(Replication):
     async def scan(self, op: Scan) -> Page:
         members = self.site.placement.members
         need = max(1, len(members) - (min(self.n, len(members)) - self.r))  # so R replicas of every key are among them
-        got = (await self._ask_all(members, ScanPart(op.start, op.end, op.limit), need)).answers
+        part = ScanPart(op.start, op.end, op.limit)
+        got = (await self._ask_all(members, part, need, self._deadline_ns())).answers
         if len(got) < need:
             raise Unavailable(
                 f"{len(got)} of {len(members)} nodes answered; R={self.r} replicas of each key take {need}"
@@ -233,10 +250,11 @@ class Quorum(Replication):
 
     @answers(Fetch)
     async def fetch(self, sender: NodeId, m: Fetch) -> Held:
-        # What is shown is vouched for: a version that a crash could still take must not be seen.
-        while (unsynced := self.replica.settled(m.key)) is not None:
-            await unsynced
         record = self.replica.get(m.key)
+        # What is shown is vouched for: a version that a crash could still take must not be seen. One wait is enough:
+        # it covers this record, and a key that is written all the time must not hold its readers up for ever.
+        if (unsynced := self.replica.settled(m.key)) is not None:
+            await unsynced
         if record is None:
             return Held(None, NEVER)
         return Held(record.value if m.value_wanted else None, record.version)
@@ -245,19 +263,19 @@ class Quorum(Replication):
     def scan_part(self, sender: NodeId, m: ScanPart) -> Rows:
         return rows_of(self.replica, m)
 
-    async def _judged(self, op: Write) -> bool:
+    async def _judged(self, op: Write, deadline_ns: Nanoseconds) -> bool:
         """Whether the key holds a value, as R replicas say; between this and the write, others may write too."""
         if self.linearizable:
             raise NotServed(
                 f"{type(op).__name__} is conditional, which a linearizable quorum cannot decide; use put, or remove"
             )
-        newest, _ = await self._newest(op.key)
+        newest, _ = await self._newest(op.key, deadline_ns)
         return judge(op, None if newest.version == NEVER else Record(newest.value, newest.version), "many")
 
-    async def _newest(self, key: Key, *, value_wanted: bool = True) -> tuple[Held, Acks]:
+    async def _newest(self, key: Key, deadline_ns: Nanoseconds, *, value_wanted: bool = True) -> tuple[Held, Acks]:
         """The newest of R answers, and all that came."""
         replicas = self._enough_alive(key, self.r, "R")
-        acks = await self._ask_all(replicas, Fetch(key, value_wanted), self.r)
+        acks = await self._ask_all(replicas, Fetch(key, value_wanted), self.r, deadline_ns)
         held = _held(acks)
         if len(held) < self.r:
             raise Unavailable(f"{len(held)} of R={self.r} answers in time")
@@ -265,12 +283,16 @@ class Quorum(Replication):
         self.site.clock.saw(newest.version)
         return newest, acks
 
-    async def _ask_all(self, nodes: tuple[NodeId, ...], message: Message, need: int) -> Acks:
+    def _deadline_ns(self) -> Nanoseconds:
+        """Until when an operation that begins now may take, all its rounds together."""
+        return self.host.now() + self.site.design.timeout_ns
+
+    async def _ask_all(self, nodes: tuple[NodeId, ...], message: Message, need: int, deadline_ns: Nanoseconds) -> Acks:
         """Ask all, itself included, by the same path; done at `need` answers or at the deadline."""
         acks = Acks(need, len(nodes))
         for node in nodes:
             self.ask(node, message, acks.add)
-        deadline = self.host.after(self.site.design.timeout_ns, acks.close)
+        deadline = self.host.after(max(0, deadline_ns - self.host.now()), acks.close)
         await acks
         deadline.cancel()
         return acks
@@ -282,11 +304,6 @@ class Quorum(Replication):
             if alive < need:  # nothing was sent: a certain failure
                 raise Unavailable(f"{name}={need}, but only {alive} of {len(replicas)} replicas are alive")
         return replicas
-
-    def _remember(self, request: RequestId, version: Version) -> None:
-        self.versions[request] = version
-        if len(self.versions) > RETRIES_KEPT:
-            del self.versions[next(iter(self.versions))]
 
 
 class ReadRepair:
