@@ -28,6 +28,8 @@ from kvsim.real.process import EXIT_DISK
 from kvsim.strategies.catalogue import cluster_of, read_design
 from kvsim.transport.tcp import Address
 
+CLUSTER_FILE = "cluster.json"
+"""Its name in the cluster's data directory."""
 READY_TIMEOUT_S = 30.0
 ANSWER_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 10.0
@@ -102,7 +104,7 @@ class Supervisor:
         self.file = file
         self.plan: Plan = plan_of(file, "cluster file")
         self.ended: queue.SimpleQueue[NodeEnded] = queue.SimpleQueue()
-        self.path = Path(file.data_dir) / "cluster.json"
+        self.path = Path(file.data_dir) / CLUSTER_FILE
         self._ready_timeout_s = ready_timeout_s
         self._nodes: dict[NodeId, _Process] = {}
         self._reservation = Reservation(())
