@@ -12,7 +12,8 @@ import msgspec
 
 from kvsim.core.chance import Chance
 from kvsim.core.host import Disk, Program, Recovered, Timer
-from kvsim.core.message import Channel, Codec, Envelope, Nanoseconds, NodeId
+from kvsim.core.message import Channel, Codec, Envelope, Message, Nanoseconds, NodeId
+from kvsim.core.operation import Key
 from kvsim.core.trace import Event, Sinks
 from kvsim.core.waiting import Future, Scope, Task
 from kvsim.real.disk import MemoryDisk
@@ -50,6 +51,7 @@ class RealHost:
         self.ended = False
         self.complaints = Complaints()
         self.messages_sent = self.messages_delivered = self.bytes_sent = 0
+        self.node: Program | None = None
         self._program: Program | None = None
         self._codec = codec
         self._failed = failed
@@ -60,6 +62,7 @@ class RealHost:
         self.datagrams = Datagrams(me, addresses, self._receive, self.complaints)
         self.filter = LinkFilter(self, self.chance.stream("filter"), self.now, self._timers.after)
         self._local: dict[NodeId, LocalEndpoint] = {}
+        self._services: dict[type[Message], Callable[[NodeId, Any], None]] = {}
         self._to_myself: deque[Envelope[Any]] = deque()
         self._own_queued = False
 
@@ -119,15 +122,20 @@ class RealHost:
         await self.streams.listen(address)
         self.datagrams.listen(address)
 
-    async def start(self, program: Program, recovered: Recovered) -> None:
-        """Run this node, and let peers in."""
+    async def start(self, program: Program, recovered: Recovered, node: Program | None = None) -> None:
+        """Run this node, and let peers in. `node`: the node itself, where the program is a wrapper around it."""
         self._program = program
+        self.node = node or program
         self._input(lambda: program.start(recovered))
         await self.streams.serve()
 
     def serve_locally(self, name: NodeId, receive: LocalEndpoint) -> None:
         """An endpoint within this process, such as a door: what the node sends to this name goes to `receive`."""
         self._local[name] = receive
+
+    def serve_kind(self, kind: type[Message], receive: Callable[[NodeId, Any], None]) -> None:
+        """Messages of this kind are for the process, not for the node's program."""
+        self._services[kind] = receive
 
     def arrived(self, sender: NodeId, envelope: Envelope[Any]) -> None:
         """Give the node a message. Never called by the node's own code."""
@@ -169,17 +177,24 @@ class RealHost:
 
     def status(self) -> dict[str, Any]:
         """The node's state as plain data: its roles now, its view of the cluster, and counts since it started."""
-        node = getattr(self._program, "program", self._program)  # within the wrapper of a recording
-        components = getattr(node, "components", ())
-        view = getattr(node, "view", None)
+        view = getattr(self.node, "view", None)
         return {
             "node": self.id,
             "incarnation": self.incarnation,
-            "roles": [role for role in (getattr(c, "role_name", None) for c in components) if role],
+            "roles": [role for role in (getattr(c, "role_name", None) for c in self._components()) if role],
             "view": msgspec.to_builtins(view) if view is not None else None,
             "counts": self.counts(),
             "refused_by": dict(self.streams.refusals),
         }
+
+    def replicas_of(self, key: Key) -> tuple[NodeId, ...]:
+        """The nodes that hold this key, as this node knows them; none where it does not know."""
+        sites = (getattr(component, "site", None) for component in self._components())
+        placements = (site.placement.replicas(key) for site in sites if site is not None)
+        return next(placements, ())
+
+    def _components(self) -> tuple[Any, ...]:
+        return getattr(self.node, "components", ())
 
     def counts(self) -> dict[str, int]:
         """What this node did since it started, by name."""
@@ -209,7 +224,11 @@ class RealHost:
             envelope = self._codec.decode(payload)
         except msgspec.MsgspecError as error:
             raise CorruptFrame(f"a message that this node does not know ({error})") from error
-        self.arrived(peer, envelope)
+        service = self._services.get(type(envelope.message))
+        if service is None:
+            self.arrived(peer, envelope)
+        else:
+            service(peer, envelope.message)
 
     def _peer_lost(self, peer: NodeId) -> None:
         program = self._program

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
 import logging
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kvsim.core.host import DiskError, Program, Recovered
+from kvsim.core.host import DiskError, Recovered
 from kvsim.core.journal import CorruptJournal
 from kvsim.core.message import Codec, NodeId
 from kvsim.real.cluster_file import ClusterFileError, Plan, read_cluster_file
@@ -27,6 +26,7 @@ from kvsim.real.disk import FileDisk, MemoryDisk
 from kvsim.real.doors.local import Door, DoorInfo
 from kvsim.real.host import RealHost
 from kvsim.real.local_client import LocalClient
+from kvsim.real.overview import KINDS, Overview
 from kvsim.real.recording import Begun, Failed, Log, RecordingHost, RecordingProgram, error_text
 from kvsim.strategies.catalogue import assemble, message_kinds
 from kvsim.transport.frames import PROTOCOL_VERSION, Hello
@@ -37,9 +37,6 @@ EXIT_DEFECT = 70
 """The node's own code raised an error."""
 EXIT_DISK = 74
 """The disk failed, or what is on it is damaged. Starting again without a look at it may lose data."""
-
-DOORS = {"http": "kvsim.real.doors.http_door:start_http", "resp": "kvsim.real.doors.resp_door:start_resp"}
-"""Where each kind of door is started; imported when the cluster file asks for one."""
 
 
 class CannotStart(Exception):
@@ -55,7 +52,7 @@ class NodeProcess:
         self.plan, self.node_id = plan, node_id
         self.over = asyncio.Event()
         self.failure: Exception | None = None
-        codec = Codec(message_kinds(plan.design))
+        codec = Codec((*message_kinds(plan.design), *KINDS))
         self.host = RealHost(me, file.addresses, codec, file.seed, self._failed)
         self.disk = FileDisk(directory, self.host.settle, file.reserve_bytes) if directory else MemoryDisk()
         self.host.disk = self.disk
@@ -78,7 +75,14 @@ class NodeProcess:
             raise CannotStart(
                 f"{self.node_id} cannot listen on {address}: {error.strerror}; stop what uses it or take another port"
             ) from error
-        await self.host.start(self._assembled(), self._recovered)
+        design, cluster, scope = self.plan.design, self.plan.cluster, self.host.scope
+        if self._log is None:
+            node = assemble(design, cluster, self.host, scope)
+            await self.host.start(node, self._recovered)
+        else:
+            recorded = RecordingHost(self.host, self._log, self._codec)
+            node = assemble(design, cluster, recorded, scope)
+            await self.host.start(RecordingProgram(node, self._log, self._codec), self._recovered, node)
         if self.failure is None:
             await self._open_doors()
 
@@ -92,39 +96,21 @@ class NodeProcess:
         if self._log is not None:
             self._log.close()
 
-    def _assembled(self) -> Program:
-        design, cluster, scope = self.plan.design, self.plan.cluster, self.host.scope
-        if self._log is None:
-            return assemble(design, cluster, self.host, scope)
-        recorded = RecordingHost(self.host, self._log, self._codec)
-        return RecordingProgram(assemble(design, cluster, recorded, scope), self._log, self._codec)
-
     async def _open_doors(self) -> None:
         file = self.plan.file
         limits = self.plan.design.limits
-        info = DoorInfo(self.node_id, limits, self._described, incarnation=str(self.host.incarnation))
+        overview = Overview(self.host, self.plan)
+        info = DoorInfo(self.node_id, limits, overview.describe, incarnation=str(self.host.incarnation))
         for kind, port in (("http", file.http.get(self.node_id)), ("resp", file.resp.get(self.node_id))):
             if port is None:
                 continue
             try:
-                self._doors.append(await _door_starter(kind)(self.local, info, file.door_host, port))
+                self._doors.append(await _open_door(kind, self.local, info, file.door_host, port))
             except OSError as error:
                 raise CannotStart(
                     f"{self.node_id} cannot open its {kind} door on port {port}: {error.strerror}; "
                     f"stop what uses the port, or choose another with --{kind}"
                 ) from error
-
-    def _described(self) -> dict[str, Any]:
-        """What `GET /v1/cluster` and `INFO` tell: the cluster, its design, and this node's state."""
-        file, cluster = self.plan.file, self.plan.cluster
-        return {
-            "cluster": file.cluster_id,
-            "design": self.plan.design.described(),
-            "nodes": {"data": cluster.data, "frontends": cluster.frontends, "services": cluster.services},
-            "http": file.http,
-            "resp": file.resp,
-            **self.host.status(),
-        }
 
     def _failed(self, error: Exception) -> None:
         self.failure = error
@@ -212,12 +198,14 @@ def _verdict(node_id: NodeId, failure: Exception | None) -> int:
     return EXIT_DEFECT
 
 
-def _door_starter(kind: str) -> Callable[[LocalClient, DoorInfo, str, int], Awaitable[Door]]:
-    module, _, name = DOORS[kind].partition(":")
-    starter: Callable[[LocalClient, DoorInfo, str, int], Awaitable[Door]] = getattr(
-        importlib.import_module(module), name
-    )
-    return starter
+async def _open_door(kind: str, local: LocalClient, info: DoorInfo, host: str, port: int) -> Door:
+    if kind == "http":  # imported late: most nodes have no door
+        from kvsim.real.doors.http_door import start_http
+
+        return await start_http(local, info, host, port)
+    from kvsim.real.doors.resp_door import start_resp
+
+    return await start_resp(local, info, host, port)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

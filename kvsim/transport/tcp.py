@@ -99,11 +99,13 @@ class Streams:
 
     def break_with(self, peer: NodeId) -> None:
         """Break the streams to and from this peer, as a fault of the network does."""
-        link = self._links.get(peer)
-        if link is not None:
-            link.abort()
-        if peer in self._inbound:
-            self._inbound[peer].abort()
+        link, inbound = self._links.get(peer), self._inbound.get(peer)
+        outbound = link.connection if link is not None else None
+        connections = [connection for connection in (outbound, inbound) if connection is not None]
+        for connection in connections:
+            connection.abort()
+        if not connections:
+            self.loop.call_soon(self.lost, peer)
 
     async def close(self) -> None:
         """Close all, after what was sent has left."""
@@ -150,7 +152,7 @@ class _Link:
 
     def __init__(self, streams: Streams, peer: NodeId) -> None:
         self.streams, self.peer = streams, peer
-        self._connection: _Connection | None = None
+        self.connection: _Connection | None = None
         self._outbox: list[bytes] = []
         self._outbox_bytes = 0
         self._dial: asyncio.Task[None] | None = None
@@ -158,8 +160,8 @@ class _Link:
         self._backoff_s = FIRST_BACKOFF_S
 
     def send(self, frame: bytes) -> None:
-        if self._connection is not None:
-            self._connection.write(frame)
+        if self.connection is not None:
+            self.connection.write(frame)
             return
         self._outbox.append(frame)
         self._outbox_bytes += len(frame)
@@ -170,22 +172,18 @@ class _Link:
             self._begin()
 
     def opened(self, connection: _Connection) -> None:
-        self._connection = connection
+        self.connection = connection
         self._backoff_s = FIRST_BACKOFF_S
         for frame in self._outbox:
             connection.write(frame)
         self._outbox, self._outbox_bytes = [], 0
 
     def broke(self) -> None:
-        self._connection = None
-
-    def abort(self) -> None:
-        if self._connection is not None:
-            self._connection.abort()
+        self.connection = None
 
     def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
+        if self.connection is not None:
+            self.connection.close()
         if self._dial is not None:
             self._dial.cancel()
         if self._retry is not None:
@@ -193,7 +191,7 @@ class _Link:
 
     def _begin(self) -> None:
         self._retry = None
-        if self._outbox and self._connection is None:
+        if self._outbox and self.connection is None:
             self._dial = self.streams.loop.create_task(self._open())
 
     async def _open(self) -> None:
