@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from kvsim.check import NotRefuted, Refuted, Undecided, linearizable
 from kvsim.check.linearizable import by_key
-from kvsim.check.search import Explained, Limits, search
+from kvsim.check.search import Explained, Limits, Stuck, search
 from kvsim.check.zones import judge_by_zones
 from kvsim.core.history import History, Operation, operations
 from tests.check.worlds import ALL, CAS_REGISTER, NEVER_ERASED, REGISTER, linearizable_by_definition, run, story
@@ -66,6 +66,12 @@ HOLDS = {
         0 remove   5 6
         0 remove   7 8
         0 read nothing 9 10
+    """,
+    "a value replaced, and written again by a write that is still open": """
+        0 put 1    1 9
+        1 put 1    2 3
+        2 put 2    4 5
+        3 read 1   6 7
     """,
     "a value written twice, read between and after": """
         0 put 1    1 2
@@ -134,6 +140,15 @@ REFUTED = {
     """,
     "process 0's update to 2 was acknowledged at 2.000 s, although nothing had been written that it could update": """
         0 update 2 1 2
+    """,
+    "process 0's update to 2 was acknowledged at 2.500 s, although nothing had been written that it could update": """
+        0 update 2 1 2.5
+        1 put 1    3 4
+    """,
+    "process 0's update to 2 was acknowledged at 3.000 s, although nothing had been written that it could update": """
+        1 put 1    1 1.5 info
+        0 update 2 2 3
+        0 read 1   4 5
     """,
     "process 2's delete was acknowledged at 6.000 s, although process 1's delete was acknowledged at 5.000 s, and "
     "nothing was there to delete": """
@@ -268,6 +283,24 @@ def test_a_witness_from_a_long_history_is_short() -> None:
             refuted += 1
             assert len(verdict.witness.operations) <= 8
     assert refuted > 10
+
+
+@pytest.mark.parametrize("unique", [True, False])
+def test_the_search_stays_small_where_many_operations_overlap(unique: bool) -> None:
+    found = of_key(run(Random(2), 2000, 20, ALL, unique, unknown=0.1))
+    explained = search(found, no_limits())
+    assert isinstance(explained, Explained)
+    assert explained.configurations < 5 * len(found)
+
+
+def test_the_search_soon_sees_that_a_value_would_be_left_too_early() -> None:
+    history = run(Random(3), 300, 12, ("put", "read"), unknown=0.0)
+    events = history.events
+    late = next(e for e in reversed(events) if e.op == "read" and e.type == "ok")
+    events[late.index] = msgspec.structs.replace(late, value=next(e.value for e in events[400:] if e.op == "put"))
+    found = search(of_key(history), no_limits())
+    assert isinstance(found, Stuck)
+    assert found.configurations < 2_000
 
 
 def test_a_limit_makes_the_verdict_unknown_and_says_where() -> None:
