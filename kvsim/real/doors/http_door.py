@@ -184,8 +184,8 @@ class HttpDoor:
         if asked.path == "/v1/cluster":
             if asked.method not in ("GET", "HEAD"):
                 raise Refused(405, "the cluster can only be looked at", {"Allow": "GET, HEAD"})
-            query_parameters(asked.query, ())
-            return json_answer(200, self.info.cluster())
+            key = query_parameters(asked.query, ("key",)).get("key")
+            return json_answer(200, await self.info.cluster(key))
         raise Refused(404, "there are /v1/kv, /v1/kv/{key} and /v1/cluster")
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from kvsim.core.message import NodeId
-from kvsim.core.operation import AnyOperation, AnyResult, Limits, RequestId
+from kvsim.core.operation import AnyOperation, AnyResult, Key, Limits, RequestId
 
 
 class Local(Protocol):
@@ -27,7 +27,7 @@ class Door(Protocol):
         """Take no new clients, finish what is being answered, and hang up."""
 
 
-def _nothing_known() -> Mapping[str, Any]:
+async def _nothing_known(key: Key | None) -> Mapping[str, Any]:
     return {}
 
 
@@ -37,8 +37,9 @@ class DoorInfo:
 
     node: NodeId
     limits: Limits = field(default_factory=Limits)
-    cluster: Callable[[], Mapping[str, Any]] = _nothing_known
-    """Design, nodes, roles, and what this node knows of leader and primary: plain data, asked anew each time."""
+    cluster: Callable[[Key | None], Awaitable[Mapping[str, Any]]] = _nothing_known
+    """Design, nodes, roles, what is known of leader and primary, and of one key's replicas when a key is given: plain data for
+    `/v1/cluster`, asked anew each time."""
     host_names: tuple[str, ...] = ()
     """Names by which clients may call this node in `Host`, beyond localhost and the address it listens on."""
     incarnation: str = field(default_factory=lambda: secrets.token_hex(4))

@@ -1,6 +1,6 @@
 """Reads Redis' requests from bytes: a strict parser that knows every limit, and hiredis' fast one, supervised.
 
-A request is an array of bulk strings, `*2 $3 GET $1 k` with a line end after each part, or a line of words ("inline"), as
+A request is an array of bulk strings, `*2 $3 GET $1 k` with a line end after each part, or a line of words ("inline") as
 people type them into telnet. Errors are worded as Redis words them.
 Specification: https://redis.io/docs/latest/develop/reference/protocol-spec/
 """
