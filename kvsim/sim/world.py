@@ -53,6 +53,8 @@ class Simulation:
         wire: bool = False,
     ) -> None:
         self.settings = settings
+        self.storing = tuple(nodes)
+        """The nodes that hold data, among which faults look for followers."""
         self.chance = Chance(seed, "world")
         self.engine = Engine()
         self.observer = Observer(self.now)
@@ -160,6 +162,7 @@ class World(Simulation):
             seed,
             wire=wire,
         )
+        self.storing = cluster.data
 
 
 def _roles(host: SimHost) -> list[str]:
