@@ -1,6 +1,6 @@
 """A journal: records at the end of a file, each there whole or not at all after a crash, many made durable by one sync.
 
-A record is its length and its CRC-32 (four bytes each, big-endian), then its bytes.
+A record is its length, the CRC-32 of the length and that of its bytes (four bytes each, big-endian), then its bytes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable
 from kvsim.core.host import Disk
 from kvsim.core.waiting import Future
 
-_HEADER = struct.Struct(">II")
+_HEADER = struct.Struct(">III")
+_LENGTH = struct.Struct(">I")
 
 
 class CorruptJournal(Exception):
@@ -21,25 +22,28 @@ class CorruptJournal(Exception):
 
 def framed(payload: bytes) -> bytes:
     """A record as it lies on the disk."""
-    return _HEADER.pack(len(payload), zlib.crc32(payload)) + payload
+    length = len(payload)
+    return _HEADER.pack(length, zlib.crc32(_LENGTH.pack(length)), zlib.crc32(payload)) + payload
 
 
 def records_of(file: str, data: bytes) -> tuple[list[bytes], int]:
     """The records of a file, and the length in bytes of its sound part.
 
-    A damaged last record is a torn write, which nobody was promised: it is cut. Damage before the end raises
-    `CorruptJournal`.
+    A damaged last record is a torn write, which nobody was promised: it is cut, with the zeros that a file system may
+    show behind it. Damage before the end raises `CorruptJournal`.
     """
     records: list[bytes] = []
     at = 0
     while at + _HEADER.size <= len(data):
-        length, checksum = _HEADER.unpack_from(data, at)
-        end = at + _HEADER.size + length
-        payload = data[at + _HEADER.size : end]
-        if end > len(data):
-            break
-        if zlib.crc32(payload) != checksum:
-            if end < len(data):
+        length, length_checksum, checksum = _HEADER.unpack_from(data, at)
+        begin = at + _HEADER.size
+        # A length that is damaged may point anywhere, so it has a checksum of its own: only a sound one can say that
+        # the record was cut short.
+        is_length_sound = zlib.crc32(_LENGTH.pack(length)) == length_checksum
+        end = begin + length if is_length_sound else begin
+        payload = data[begin:end]
+        if not is_length_sound or len(payload) < length or zlib.crc32(payload) != checksum:
+            if data[end:].strip(b"\0"):
                 raise CorruptJournal(
                     f"{file}: the record at byte {at} is damaged and others follow it; restore the file from a copy, "
                     "or delete this node's data and let it copy from its peers"

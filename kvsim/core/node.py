@@ -148,7 +148,7 @@ class _Answering(Task):
             self._scope.forget(self)
             self._scope.failed(error)
         else:
-            waited.when_done(self.wake)
+            self.wait_for(waited)
 
 
 class Node:
@@ -200,8 +200,7 @@ class Node:
         if asynchronous:
             work = method(sender, message)
             task = _Answering(self, sender, envelope.request, work) if answering else Task(self.scope, work)
-            self.scope.adopt(task)
-            task.step()
+            self.scope.begin(task)
         elif answering:
             try:
                 answer = method(sender, message)

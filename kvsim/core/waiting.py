@@ -6,6 +6,7 @@ in the order of completion, before the world goes on. So no code of a node ever 
 
 from __future__ import annotations
 
+import inspect
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from types import TracebackType
@@ -83,7 +84,7 @@ class Acks(Future[dict[NodeId, Message]]):
         self.asked = asked
         self.answers: dict[NodeId, Message] = {}
         self.refused: dict[NodeId, Failure] = {}
-        if need > asked:
+        if need <= 0 or need > asked:
             self.close()
 
     def add(self, sender: NodeId, answer: Message) -> None:
@@ -158,15 +159,25 @@ class Task(Future[Any]):
                 self._scope.failed(error)
             self.fail(error)
         else:
+            self.wait_for(waited)
+
+    def wait_for(self, waited: Future[Any]) -> None:
+        """Go on when this is done; never, if the step just made has stopped the node."""
+        if self._scope.closed:
+            self._coroutine.close()
+        else:
             waited.when_done(self.wake)
 
     def wake(self, _: Future[Any]) -> None:
         """Queue the next step."""
-        self._scope.ready.append(self)
+        if not self._scope.closed:
+            self._scope.ready.append(self)
 
     def close(self) -> None:
-        """End the coroutine where it stands."""
-        self._coroutine.close()
+        """End the coroutine where it stands; one that is running, since it stopped its own node, ends at its next
+        wait."""
+        if inspect.getcoroutinestate(self._coroutine) != inspect.CORO_RUNNING:
+            self._coroutine.close()
 
 
 class Scope:
@@ -186,16 +197,16 @@ class Scope:
     def spawn(self, work: Coroutine[Any, Any, Any]) -> Task:
         """Start a coroutine; it runs at once up to its first wait."""
         task = Task(self, work)
-        self.adopt(task)
-        task.step()
+        self.begin(task)
         return task
 
-    def adopt(self, task: Task) -> None:
-        """Take charge of a task that steps itself."""
+    def begin(self, task: Task) -> None:
+        """Take charge of a task and run it up to its first wait."""
         if self.closed:
             task.close()
         else:
             self._tasks[task] = None
+            task.step()
 
     def forget(self, task: Task) -> None:
         """The task has ended."""
