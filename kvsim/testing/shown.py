@@ -42,7 +42,7 @@ def fields(struct: msgspec.Struct) -> str:
         if name == "key" and "value" in names:
             held = struct.value  # type: ignore[attr-defined]
             parts.append(f"{shown(value)}={shown(held)}")
-        elif name == "key" or isinstance(value, (RequestId, Version)) or _has_tag(value):
+        elif name in ("key", "request", "version") or _has_tag(value):
             parts.append(shown(value))
         else:
             parts.append(f"{name}={shown(value)}")
@@ -67,6 +67,8 @@ def shown(value: Any) -> str:
     if isinstance(value, msgspec.Struct):
         return f"({line(value)})"
     if isinstance(value, (tuple, list)):
+        if not value:
+            return "-"
         plain = all(isinstance(item, (str, int)) for item in value)
         return ",".join(map(shown, value)) if plain else f"[{' '.join(map(shown, value))}]"
     if isinstance(value, dict):
