@@ -57,6 +57,10 @@ class Measured(NamedTuple):
         """`r=1,w=2`."""
         return ",".join(f"{name}={value}" for name, value in self.where)
 
+    def metric_names(self) -> list[str]:
+        """The metrics that any of its runs has, sorted."""
+        return sorted({name for metrics in self.by_seed for name in metrics})
+
 
 def read_expectations(
     lines: Mapping[str, str], axes: Sequence[Vary], measures: Sequence[str], problems: list[str], where: str

@@ -47,7 +47,10 @@ METRICS: dict[str, Meaning] = {
     "syncs_per_op": Meaning("", "disk syncs for each answered operation", "lower"),
     "disk_bytes_per_op": Meaning("B", "bytes written to disks for each answered operation", "lower"),
     "stored_bytes_over_data": Meaning("", "bytes in all replicas over the bytes of the data itself", "lower"),
-    "load_max_over_mean": Meaning("", "messages that the busiest node handled, over the mean of all nodes", "lower"),
+    "load_max_over_mean": Meaning("", "messages that the busiest ServerData handled, over their mean", "lower"),
+    "cpu_busy_max_share": Meaning(
+        "", "share of the time that the busiest node's CPU worked; over 1 with several cores", "lower"
+    ),
     "keys_max_over_mean": Meaning("", "keys on the fullest ServerData, over the mean", "lower"),
     "diverged_keys": Meaning("", "keys of which two running replicas differ at the end", "lower"),
     "recovery_s": Meaning(
@@ -138,8 +141,11 @@ def _costs(seen: Observations) -> Iterator[tuple[str, float]]:
     for name, count in counts.items():
         if count is not None and done:
             yield f"{name}_per_op", count / done
-    if sum(costs.load_by_node.values()):
-        yield "load_max_over_mean", _max_over_mean(costs.load_by_node.values())
+    load = [costs.load_by_node.get(node, 0) for node in seen.cluster.data]
+    if sum(load):
+        yield "load_max_over_mean", _max_over_mean(load)
+    if costs.busy_ns_by_node:
+        yield "cpu_busy_max_share", max(costs.busy_ns_by_node.values()) / 1e9 / seen.measured_s
 
 
 def _stock(seen: Observations) -> Iterator[tuple[str, float]]:

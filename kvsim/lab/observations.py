@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from kvsim.core.design import Cluster
 from kvsim.core.history import History, Operation, operations
 from kvsim.core.message import Nanoseconds, NodeId
 
@@ -46,6 +47,8 @@ class Costs(msgspec.Struct, frozen=True):
     disk_bytes: int | None = None
     load_by_node: dict[NodeId, int] = {}
     """Messages that each node handled."""
+    busy_ns_by_node: dict[NodeId, Nanoseconds] = {}
+    """How long each node's CPU worked."""
 
 
 class Stock(msgspec.Struct, frozen=True):
@@ -67,6 +70,7 @@ class Observations:
         self,
         history: History,
         phases: Phases,
+        cluster: Cluster,
         *,
         errors: dict[int, str],
         intended_ns: dict[int, Nanoseconds],
@@ -75,7 +79,7 @@ class Observations:
         stock: Stock | None = None,
         not_loaded: int = 0,
     ) -> None:
-        self.history, self.phases = history, phases
+        self.history, self.phases, self.cluster = history, phases, cluster
         self.errors, self.intended_ns = errors, intended_ns
         self.faults, self.costs, self.stock = faults, costs, stock
         self.not_loaded = not_loaded

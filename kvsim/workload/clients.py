@@ -1,4 +1,4 @@
-"""The clients of a run: they load the keys, drive the workload in a closed or open loop, and read everything at the end.
+"""The clients of a run: they load the keys, drive the workload in a closed or open loop, and read all at the end.
 
 What they ask and are told goes into the history. A client whose operation timed out goes on as a new process, since the
 old one's operation may still take effect. Clients do not retry.

@@ -20,8 +20,8 @@ NotNegative = Annotated[int, msgspec.Meta(ge=0)]
 class Mix(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The share of each kind of operation; together they are 1.
 
-    `read`, `update`, `insert`, `read_modify_write` and `scan` mean what they mean in YCSB, whose writes are blind: `update`
-    and `insert` put, the one to a key that is there, the other to a new key. So they run under every design.
+    `read`, `update`, `insert`, `read_modify_write` and `scan` mean what they mean in YCSB, whose writes are blind:
+    `update` and `insert` put, the one to a key that is there, the other to a new key. So they run under every design.
     """
 
     read: Share = 0.0

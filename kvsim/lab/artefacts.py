@@ -1,0 +1,152 @@
+"""What an experiment leaves in its folder: metrics and pictures over all runs, and what it takes to repeat each run."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import msgspec
+
+from kvsim.check.verdict import Refuted, verdict_as_json
+from kvsim.core.settings import SettingsError
+from kvsim.lab.experiment import Experiment, Setup
+from kvsim.lab.run import Run
+from kvsim.sim.settings import describe_world
+
+if TYPE_CHECKING:
+    from kvsim.lab.report import Report
+
+FOLDERS_KEPT = 50
+"""Of more runs than this, only those that were refuted, failed or traced keep a folder."""
+
+
+class Artefacts:
+    """Writes the artefacts of an experiment. Raises `SettingsError` where the folder is not ours or not writable."""
+
+    def __init__(self, out: Path, experiment: Experiment, seed: int) -> None:
+        self.out, self.experiment, self.seed = out, experiment, seed
+        with _no_traceback(out):
+            if out.is_dir() and any(out.iterdir()) and not (out / "metrics.json").is_file():
+                raise SettingsError([f"{out} holds other files than results of kvsim; name another folder with --out"])
+            out.mkdir(parents=True, exist_ok=True)
+            (out / "metrics.json").write_bytes(b"{}\n")  # from now on the folder is known as ours
+            for name in ("runs", "plots"):
+                shutil.rmtree(out / name, ignore_errors=True)
+
+    @contextmanager
+    def trace_file(self, label: str) -> Iterator[BinaryIO]:
+        """Where the trace of this run goes."""
+        folder = self._folder(label)
+        with _no_traceback(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            with open(folder / "trace.jsonl", "wb") as file:
+                yield file
+
+    def keep(self, run: Run, asked_for: bool) -> None:
+        """Write a run's folder, if it is to have one."""
+        telling = asked_for or run.failures or any(isinstance(verdict, Refuted) for verdict in run.verdicts.values())
+        if self.experiment.runs > FOLDERS_KEPT and not telling:
+            return
+        folder = self._folder(run.label)
+        with _no_traceback(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "run.json").write_bytes(as_json(describe_run(run, self.experiment)))
+            (folder / "metrics.json").write_bytes(as_json(run.metrics))
+            run.seen.history.to_jsonl(folder / "history.jsonl")
+
+    def finish(self, report: Report) -> None:
+        """Write what is over all runs."""
+        from kvsim.lab.page import page  # imported late, as plots take longer to import than the command line to answer
+        from kvsim.lab.plots import draw_all
+
+        with _no_traceback(self.out):
+            (self.out / "metrics.json").write_bytes(as_json(report.metrics))
+            plots = draw_all(report, self.out / "plots")
+            (self.out / "report.html").write_text(page(report, plots), encoding="utf-8")
+
+    def _folder(self, label: str) -> Path:
+        safe = "".join(c if c.isalnum() or c in "=,.-_()+" else "_" for c in label)
+        if len(safe) > 120 or safe != label:
+            safe = f"{safe[:100]}-{hashlib.blake2b(label.encode(), digest_size=4).hexdigest()}"
+        return self.out / "runs" / safe
+
+
+def as_json(data: Any) -> bytes:
+    """JSON for people and programs, the same bytes for the same data."""
+    return msgspec.json.format(msgspec.json.encode(data), indent=2) + b"\n"
+
+
+def describe_run(run: Run, experiment: Experiment) -> dict[str, Any]:
+    """`run.json`: all that decides a run, and in short what came of it."""
+    phases = run.seen.phases
+    return {
+        "experiment": experiment.name,
+        "title": experiment.title,
+        "where": dict(run.setup.where),
+        "seed": run.seed,
+        "again": {"folder": str(experiment.path.resolve().parent), "tables": run.setup.table},
+        **describe_setup(run.setup),
+        "versions": versions(),
+        "outside": outside_strategies(run.setup),
+        "phases_s": {name.removesuffix("_ns"): value / 1e9 for name, value in phases._asdict().items()},
+        "faults_s": [
+            {"name": fault.name, "start": fault.start_ns / 1e9, "end": fault.end_ns / 1e9, "nodes": list(fault.nodes)}
+            for fault in run.seen.faults
+        ],
+        "errors": dict(sorted(Counter(run.seen.errors.values()).items())),
+        "verdicts": {name: verdict_as_json(verdict) for name, verdict in run.verdicts.items()},
+        "failures": list(run.failures),
+    }
+
+
+def describe_setup(setup: Setup) -> dict[str, Any]:
+    """The whole setup with every default filled in."""
+    return {
+        "design": setup.design.described(),
+        "cluster": msgspec.to_builtins(setup.cluster),
+        **describe_world(setup.world),
+        "workload": msgspec.to_builtins(setup.workload),
+        "faults": [msgspec.to_builtins(fault) for fault in setup.faults],
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of all that can change a run's result."""
+    return {
+        "kvsim": version("kvsim"),
+        "python": platform.python_version(),
+        "msgspec": version("msgspec"),
+        "networkx": version("networkx"),
+        "simpy": version("simpy"),
+    }
+
+
+def outside_strategies(setup: Setup) -> dict[str, Any]:
+    """Strategies that do not come with kvsim: a file's hash, or the package's version."""
+    found: dict[str, Any] = {}
+    for axis, choice in setup.design.choices.items():
+        module = sys.modules[choice.strategy.__module__]
+        if module.__name__.split(".")[0] == "kvsim":
+            continue
+        file = getattr(module, "__file__", None)
+        data = Path(file).read_bytes() if file else b""
+        found[axis] = {"strategy": choice.name, "sha256": hashlib.sha256(data).hexdigest()}
+    return found
+
+
+@contextmanager
+def _no_traceback(place: Path) -> Iterator[None]:
+    """A full disk or a forbidden folder is the user's to mend, not a defect."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise SettingsError([f"cannot write {place}: {reason}; name another folder with --out"]) from error

@@ -1,0 +1,191 @@
+"""report.html: one self-contained page of a report, with its pictures inside and nothing to load or run."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+from html import escape
+from importlib import resources
+from string import Template
+from typing import Any
+
+from kvsim.core.settings import shown_duration
+from kvsim.lab.artefacts import describe_setup, versions
+from kvsim.lab.experiment import Setup
+from kvsim.lab.metrics import METRICS
+from kvsim.lab.plots.style import Plot
+from kvsim.lab.report import Report, labelled
+from kvsim.lab.shown import base_name, shown_value
+
+VERDICTS = {
+    "refuted": ("bad", "refuted"),
+    "not_refuted": ("good", "not refuted"),
+    "unknown": ("open", "unknown"),
+    "": ("open", "not judged"),
+}
+"""How a verdict is shown: its class and its words."""
+
+
+def page(report: Report, plots: Sequence[Plot]) -> str:
+    """The whole page."""
+    template = Template(resources.files("kvsim.lab").joinpath("report.html").read_text(encoding="utf-8"))
+    experiment = report.experiment
+    return template.substitute(
+        title=escape(experiment.title),
+        question=escape(experiment.question),
+        about=_paragraphs(experiment.comment) + _failures(report),
+        findings=_findings(report),
+        promises=_promises(report),
+        compared_note=escape(judged_over(report)),
+        compared=_compared(report),
+        pictures="\n".join(_picture(plot) for plot in plots),
+        designs=_designs(report),
+        repeat=_repeat(report),
+    )
+
+
+def judged_over(report: Report) -> str:
+    """Over how many seeds the numbers are, in a sentence."""
+    seeds = report.experiment.seeds
+    if seeds == 1:
+        return (
+            f"One seed ({report.seed}): findings are judged on the values themselves, which another seed may change. "
+            "Set vary.seeds for confidence intervals."
+        )
+    return (
+        f"Means over {seeds} seeds ({report.seed} to {report.seed + seeds - 1}, the same for all points), with 95 % "
+        "confidence intervals; a finding holds if the whole interval does."
+    )
+
+
+def _paragraphs(text: str) -> str:
+    return "".join(f"<p>{escape(part)}</p>" for part in text.split("\n\n") if part.strip())
+
+
+def _failures(report: Report) -> str:
+    return "".join(
+        f'<p class="bad">A node failed by a defect of its own: {escape(text)}</p>' for text in report.failures
+    )
+
+
+def _table(head: Iterable[str], rows: Iterable[str], numbers: bool = False) -> str:
+    kind = ' class="number"' if numbers else ""
+    cells = "".join(f"<th{kind if at else ''}>{cell}</th>" for at, cell in enumerate(head))
+    return f"<table><thead><tr>{cells}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+
+
+def _findings(report: Report) -> str:
+    if not report.findings:
+        return '<p class="note">The experiment states none: see [expect].</p>'
+    rows = [
+        f'<tr><td class="{"good" if finding.holds else "bad"}">{"holds" if finding.holds else "does not hold"}</td>'
+        f"<td><code>{escape(finding.expectation)}</code>{_points([finding.at] if finding.at else [])}</td>"
+        f"<td>{escape(finding.seen)}</td></tr>"
+        for finding in report.findings
+    ]
+    return _table(("", "expected", "seen"), rows)
+
+
+def _points(labels: Sequence[str]) -> str:
+    named = [label for label in labels if label]
+    return f'<br><span class="points">{escape("; ".join(named))}</span>' if named else ""
+
+
+def _promises(report: Report) -> str:
+    everywhere = len(report.experiment.setups)
+    rows = []
+    for judged in report.promises:
+        kind, words = VERDICTS[judged.verdict]
+        if not judged.claimed:
+            kind = "open"
+        where = () if len(judged.points) == everywhere else judged.points
+        rows.append(
+            f"<tr><td><b>{escape(judged.promise.subject)}</b>: {escape(judged.promise.claim)}{_points(where)}</td>"
+            f'<td class="{kind}">{words}</td><td>{escape(judged.evidence)}</td></tr>'
+        )
+    return _table(("claimed", "verdict", "evidence"), rows)
+
+
+def _compared(report: Report) -> str:
+    labels = [point.label for point in report.points]
+    names = sorted({name for point in report.points for name in point.metric_names()})
+    rows = []
+    for name in names:
+        cells = "".join(f'<td class="number">{_cell(report, name, label)}</td>' for label in labels)
+        meaning = METRICS.get(base_name(name))
+        title = f' title="{escape(meaning.text)}"' if meaning else ""
+        rows.append(f"<tr><td><code{title}>{escape(name)}</code></td>{cells}</tr>")
+    head = ("metric", *(escape(label) or "value" for label in labels))
+    return _table(head, rows, numbers=True)
+
+
+def _cell(report: Report, name: str, label: str) -> str:
+    found = report.estimates.get(labelled(name, label))
+    if found is None:
+        return "–"
+    text = escape(shown_value(name, found.mean))
+    if found.low != found.high:
+        low, high = shown_value(name, found.low), shown_value(name, found.high)
+        text += f'<span class="interval">{escape(low)} … {escape(high)}</span>'
+    return text
+
+
+def _picture(plot: Plot) -> str:
+    data = base64.b64encode(plot.svg.read_bytes()).decode()
+    return (
+        f'<figure><img alt="{escape(plot.title)}" src="data:image/svg+xml;base64,{data}">'
+        f"<figcaption><b>{escape(plot.title)}.</b> {escape(plot.caption)}</figcaption></figure>"
+    )
+
+
+def _designs(report: Report) -> str:
+    setups = report.experiment.setups
+    shown = [f"<pre>{escape(design_text(setups[0]))}</pre>"]
+    if len(setups) > 1:
+        first = _lines(describe_setup(setups[0]))
+        shown.insert(0, f'<p class="note">Whole, with every default: {escape(setups[0].label)}.</p>')
+        rows = []
+        for setup in setups[1:]:
+            changed = [
+                f"{key} = {value}" for key, value in _lines(describe_setup(setup)).items() if first.get(key) != value
+            ]
+            gone = [f"without {key}" for key in first if key not in _lines(describe_setup(setup))]
+            differences = "<br>".join(map(escape, changed + gone))
+            rows.append(f"<tr><td>{escape(setup.label)}</td><td><code>{differences}</code></td></tr>")
+        shown.append("<p>The other points differ in:</p>" + _table(("point", "settings"), rows))
+    moot = setups[0].design.moot()
+    if moot:
+        shown.append(f'<p class="note">Without meaning in this design: {escape(", ".join(moot))}.</p>')
+    return "".join(shown)
+
+
+def design_text(setup: Setup) -> str:
+    """A setup, every default filled in, a `key = value` a line."""
+    return "\n".join(f"{key} = {value}" for key, value in _lines(describe_setup(setup)).items())
+
+
+def _lines(data: Any, path: str = "") -> dict[str, str]:
+    """Nested data as dotted keys, durations for people."""
+    if isinstance(data, dict) and data:
+        found: dict[str, str] = {}
+        for key, value in data.items():
+            found |= _lines(value, f"{path}.{key}" if path else str(key))
+        return found
+    if isinstance(data, list) and data and isinstance(data[0], dict):
+        return {k: v for at, item in enumerate(data) for k, v in _lines(item, f"{path}[{at}]").items()}
+    name = path.rpartition(".")[2]
+    if isinstance(data, int) and not isinstance(data, bool) and (name.endswith("_ns") or ".cpu." in f".{path}."):
+        return {path.removesuffix("_ns"): shown_duration(data)}
+    if isinstance(data, (list, tuple)):
+        return {path: "[" + ", ".join(map(str, data)) + "]"}
+    return {path: "–" if data is None else str(data)}
+
+
+def _repeat(report: Report) -> str:
+    experiment = report.experiment
+    command = f"kvsim simulate {experiment.name} --seed {report.seed}"
+    using = ", ".join(f"{name} {text}" for name, text in versions().items())
+    return (
+        f"<pre>{escape(command)}</pre><p>The same seed gives the same run, byte for byte, with the same versions: "
+        f"{escape(using)}. One run alone: <code>kvsim simulate runs/LABEL/run.json</code>.</p>"
+    )

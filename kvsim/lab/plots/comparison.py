@@ -1,0 +1,151 @@
+"""What each axis of the grid changes: one figure an axis, a panel a metric, means over seeds with 95 % intervals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matplotlib.axes import Axes
+
+from kvsim.lab.expect import Measured
+from kvsim.lab.grid import Vary, shown
+from kvsim.lab.metrics import METRICS
+from kvsim.lab.plots.style import (
+    LINES_AT_MOST,
+    Plot,
+    Scale,
+    figure,
+    grid,
+    legend_below,
+    look,
+    save,
+    time_scale,
+)
+from kvsim.lab.report import Report
+from kvsim.lab.shown import base_name
+from kvsim.lab.statistics import Estimate, estimate
+
+PANELS = 6
+SPREAD = 30
+"""Values of an axis that differ by more than this factor lie on a logarithmic axis."""
+
+
+def draw_comparisons(report: Report, folder: Path) -> list[Plot]:
+    """One figure for each axis."""
+    return [_draw_axis(report, folder, axis) for axis in report.experiment.axes]
+
+
+def _draw_axis(report: Report, folder: Path, axis: Vary) -> Plot:
+    metrics = report.key_metrics(PANELS)
+    rows, columns = grid(len(metrics))
+    drawn = figure(max(2.75 * columns + 0.3, 4.2), 2.35 * rows + 0.5)
+    panels = drawn.subplots(rows, columns, squeeze=False)
+    lines = _lines(report.points, axis)
+    for at, axes in enumerate(panels.flat):
+        if at < len(metrics):
+            _panel(axes, axis, metrics[at], lines)
+        else:
+            axes.set_visible(False)
+    legend_below(drawn, panels[0][0])
+    several = report.experiment.seeds > 1
+    caption = (
+        "What changes with "
+        + axis.name
+        + (
+            f": means over {report.experiment.seeds} seeds, bars are 95 % confidence intervals."
+            if several
+            else f"; one seed ({report.seed}), so there are no intervals."
+        )
+    )
+    return save(drawn, folder, f"compare-{axis.name}", f"Compared by {axis.name}", caption)
+
+
+def _lines(points: list[Measured], axis: Vary) -> dict[str, dict[str, Measured]]:
+    """By the values of the other axes: the point at each value of this one."""
+    lines: dict[str, dict[str, Measured]] = {}
+    for point in points:
+        rest = ", ".join(f"{name} = {value}" for name, value in point.where if name != axis.name)
+        lines.setdefault(rest, {})[dict(point.where)[axis.name]] = point
+    return dict(list(lines.items())[:LINES_AT_MOST])
+
+
+def _panel(axes: Axes, axis: Vary, metric: str, lines: dict[str, dict[str, Measured]]) -> None:
+    values = [shown(value) for value in axis.values]
+    numbers = numbers_of(axis)
+    series: list[tuple[str, list[tuple[float, Estimate]]]] = []
+    for label, line in lines.items():
+        found = []
+        for at, value in enumerate(values):
+            measured = [metrics[metric] for metrics in line[value].by_seed if metric in metrics]
+            if measured:
+                found.append((float(at) if numbers is None else numbers[at], estimate(measured)))
+        series.append((label, found))
+    scale = _scale(metric, [e.high for _, found in series for _, e in found])
+    for number, (label, found) in enumerate(series):
+        _series(axes, number, label, found, scale.size, joined=numbers is not None)
+    axes.set_title(metric_title(metric))
+    axes.set_ylabel(scale.unit or "")
+    axes.set_ylim(bottom=0)
+    if axes.get_ylim()[1] == 0:
+        axes.set_ylim(top=1)
+    _label_values(axes, axis, values, numbers)
+
+
+def _series(
+    axes: Axes, number: int, label: str, found: list[tuple[float, Estimate]], size: float, joined: bool
+) -> None:
+    chosen = look(number)
+    axes.errorbar(
+        [at for at, _ in found], [e.mean / size for _, e in found],
+        yerr=[[(e.mean - e.low) / size for _, e in found], [(e.high - e.mean) / size for _, e in found]],
+        color=chosen.colour, linestyle=chosen.line if joined else "none", marker=chosen.marker, capsize=3, label=label,
+        markersize=5 if joined else 7,
+    )  # fmt: skip
+
+
+def _label_values(axes: Axes, axis: Vary, values: list[str], numbers: list[float] | None) -> None:
+    if numbers is None:
+        axes.set_xticks(range(len(values)), values, rotation=30 if max(map(len, values)) > 8 else 0)
+        if max(map(len, values)) > 8:
+            for text in axes.get_xticklabels():
+                text.set_horizontalalignment("right")
+        axes.margins(x=0.2)
+        return
+    if min(numbers) > 0 and max(numbers) / min(numbers) > SPREAD:
+        axes.set_xscale("log")
+    axes.set_xticks(numbers, values)
+    axes.minorticks_off()
+    axes.set_xlabel(axis.name)
+
+
+def numbers_of(axis: Vary) -> list[float] | None:
+    """The values as numbers, durations in seconds; None where they are no numbers."""
+    from kvsim.core.settings import duration_ns
+
+    numbers = []
+    for value in axis.values:
+        if isinstance(value, str):
+            try:
+                numbers.append(duration_ns(value) / 1e9)
+            except ValueError:
+                return None
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            numbers.append(float(value))
+        else:
+            return None
+    return numbers
+
+
+def _scale(metric: str, values: list[float]) -> Scale:
+    name = base_name(metric)
+    if name.endswith("_share"):
+        return Scale("%", 0.01)
+    unit = METRICS[name].unit if name in METRICS else ""
+    return time_scale(values) if unit == "s" else Scale({"1/s": "ops/s"}.get(unit, unit), 1.0)
+
+
+def metric_title(metric: str) -> str:
+    """`read_latency_p99_s` is `read latency p99`."""
+    name, bracket, fault = metric.partition("[")
+    for ending in ("_ops_per_s", "_share", "_s"):
+        name = name.removesuffix(ending)
+    return name.replace("_", " ") + (f" ({fault.rstrip(']')})" if bracket else "")

@@ -1,0 +1,68 @@
+"""How often reads were stale, and by how much."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matplotlib.axes import Axes
+
+from kvsim.lab.metrics import stale_reads_ns
+from kvsim.lab.plots.style import LINES_AT_MOST, Plot, figure, legend_below, look, plain_numbers, save, time_scale
+from kvsim.lab.report import Report
+
+
+def draw_staleness(report: Report, folder: Path) -> list[Plot]:
+    """Two panels; nothing where every read was fresh."""
+    lines: list[tuple[int, str, list[float], int]] = []
+    for number, setup in enumerate(report.experiment.setups[:LINES_AT_MOST]):
+        behind = [by_ns for run in report.runs_of(setup) for _, by_ns in stale_reads_ns(run.seen)]
+        if behind:
+            stale = sorted(by_ns / 1e9 for by_ns in behind if by_ns)
+            lines.append((number, setup.label or "all reads", stale, len(behind)))
+    if not any(stale for _, _, stale, _ in lines):
+        return []
+    drawn = figure(7.6, 3.6)
+    shares, times = drawn.subplots(1, 2)
+    _shares(shares, lines)
+    _times(times, lines)
+    caption = (
+        "Left: the share of reads that missed a write acknowledged before they began. Right: of those, the share "
+        "that was behind by at least so long (since the first missed write was acknowledged). Measured part, all seeds."
+    )
+    if any(stale for _, _, stale, _ in lines[1:]):
+        legend_below(drawn, times)
+    return [save(drawn, folder, "staleness", "Staleness of reads", caption)]
+
+
+def _shares(axes: Axes, lines: list[tuple[int, str, list[float], int]]) -> None:
+    for at, (number, _, stale, reads) in enumerate(lines):
+        share = 100 * len(stale) / reads
+        axes.barh(at, share, color=look(number).colour, height=0.6)
+        axes.annotate(
+            f"{share:.3g} %" if stale else "none", (share, at), xytext=(4, 0), textcoords="offset points", va="center"
+        )
+    axes.set_yticks(range(len(lines)), [label for _, label, _, _ in lines])
+    axes.invert_yaxis()
+    axes.margins(x=0.18)
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel("stale reads (%)")
+    axes.set_title("how often")
+
+
+def _times(axes: Axes, lines: list[tuple[int, str, list[float], int]]) -> None:
+    unit, size = time_scale(value for _, _, stale, _ in lines for value in stale)
+    for number, label, stale, _ in lines:
+        if not stale:
+            continue
+        chosen = look(number)
+        count = len(stale)
+        axes.plot(
+            [value / size for value in stale], [100 * (count - rank) / count for rank in range(count)],
+            color=chosen.colour, linestyle=chosen.line, marker=chosen.marker, markevery=(0.05, 0.15), label=label,
+        )  # fmt: skip
+    axes.set_xscale("log")
+    plain_numbers(axes)
+    axes.set_ylim(0, 104)
+    axes.set_xlabel(f"behind by at least ({unit}, logarithmic)")
+    axes.set_ylabel("% of stale reads")
+    axes.set_title("by how much")

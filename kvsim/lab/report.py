@@ -1,0 +1,121 @@
+"""What an experiment showed: all its runs, the metrics of its points, its findings, and its designs' promises."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+from kvsim.check.verdict import verdict_as_json
+from kvsim.lab.expect import Finding, Measured, judge
+from kvsim.lab.experiment import Experiment, Setup
+from kvsim.lab.promises import Judged, summed_up
+from kvsim.lab.run import Run
+from kvsim.lab.statistics import Estimate, estimate
+
+RAN, NOT_HELD, UNKNOWN = 0, 1, 3
+"""Exit codes; 2 is for wrong input."""
+
+USUAL = (
+    "throughput_ops_per_s", "read_latency_p99_s", "write_latency_p99_s", "scan_latency_p99_s", "availability_share",
+    "stale_read_share", "acknowledged_writes_lost", "messages_per_op", "load_max_over_mean",
+)  # fmt: skip
+"""What a table or a figure shows when the findings leave room."""
+
+
+class Report:
+    """All runs of an experiment, point by point and seed by seed."""
+
+    def __init__(self, experiment: Experiment, seed: int, runs: Sequence[Run]) -> None:
+        self.experiment, self.seed, self.runs = experiment, seed, list(runs)
+
+    @cached_property
+    def points(self) -> list[Measured]:
+        """Each point's metrics, a dictionary for each seed."""
+        return [Measured(setup.where, [run.metrics for run in self.runs_of(setup)]) for setup in self.experiment.setups]
+
+    def runs_of(self, setup: Setup) -> list[Run]:
+        """The runs of one point, a seed after the other."""
+        return [run for run in self.runs if run.setup is setup]
+
+    @cached_property
+    def metrics(self) -> dict[str, float]:
+        """Flat: `throughput_ops_per_s[r=1]`, the mean over the seeds that have the metric."""
+        return {name: found.mean for name, found in self.estimates.items()}
+
+    @cached_property
+    def estimates(self) -> dict[str, Estimate]:
+        """As `metrics`, with the 95 % confidence intervals."""
+        found = {}
+        for point in self.points:
+            for name in point.metric_names():
+                found[labelled(name, point.label)] = estimate([at[name] for at in point.by_seed if name in at])
+        return dict(sorted(found.items()))
+
+    def key_metrics(self, most: int) -> list[str]:
+        """The metrics that tell this experiment's story: those of its findings, then the usual ones that vary."""
+        asked = [e.subject.metric for e in self.experiment.expectations]
+        usual = [name for name in USUAL if len({found.mean for found in self._of(name)}) > 1]
+        found = [name for name in dict.fromkeys((*asked, *usual, *USUAL)) if self._of(name)]
+        return found[:most]
+
+    def _of(self, metric: str) -> list[Estimate]:
+        labels = [labelled(metric, point.label) for point in self.points]
+        return [self.estimates[label] for label in labels if label in self.estimates]
+
+    @cached_property
+    def findings(self) -> list[Finding]:
+        """What became of each line of `[expect]`."""
+        return [finding for expected in self.experiment.expectations for finding in judge(expected, self.points)]
+
+    @cached_property
+    def promises(self) -> list[Judged]:
+        """What the designs claim, and what the histories say."""
+        return summed_up((run.setup.label, run.label, run.setup.design.promises(), run.verdicts) for run in self.runs)
+
+    @property
+    def failures(self) -> list[str]:
+        """Nodes that stopped by a defect of their own."""
+        return [f"{run.label}: {failure}" for run in self.runs for failure in run.failures]
+
+    @property
+    def exit_code(self) -> int:
+        """0: all held; 1: a finding or a promise did not, or a node failed; 3: a claimed promise stayed unknown."""
+        claimed = [judged.verdict for judged in self.promises if judged.claimed]
+        if self.failures or "refuted" in claimed or not all(finding.holds for finding in self.findings):
+            return NOT_HELD
+        return UNKNOWN if "unknown" in claimed else RAN
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything but the histories, as plain data."""
+        return {
+            "title": self.experiment.title,
+            "question": self.experiment.question,
+            "seeds": [self.seed + number for number in range(self.experiment.seeds)],
+            "findings": [finding._asdict() for finding in self.findings],
+            "promises": [
+                {
+                    "subject": judged.promise.subject,
+                    "claim": judged.promise.claim,
+                    "claimed": judged.claimed,
+                    "verdict": judged.verdict or "not_judged",
+                    "evidence": judged.evidence,
+                    "points": list(judged.points),
+                }
+                for judged in self.promises
+            ],
+            "failures": self.failures,
+            "metrics": {name: found._asdict() for name, found in self.estimates.items()},
+            "verdicts": {
+                run.label: {name: verdict_as_json(verdict) for name, verdict in run.verdicts.items()}
+                for run in self.runs
+            },
+            "exit_code": self.exit_code,
+        }
+
+
+def labelled(metric: str, label: str) -> str:
+    """`recovery_s[crash]` at `r=1` is `recovery_s[crash,r=1]`."""
+    if not label:
+        return metric
+    return f"{metric[:-1]},{label}]" if metric.endswith("]") else f"{metric}[{label}]"
