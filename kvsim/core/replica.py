@@ -178,13 +178,18 @@ class Replica:
         return [*records, *(Known(request, result) for request, result in self.sessions.items())]
 
     def load(self, snapshot: Iterable[Change | Known]) -> Future[None]:
-        """Replace everything by a snapshot."""
+        """Replace everything by a snapshot. The future: all of it is as durable as the design states."""
         self.records.clear()
         self.sessions.clear()
         self._sorted.clear()
         for part in snapshot:
             self._keep(part)
-        return completed(None) if self.durability == "memory" else self.compact()
+        if self.durability == "memory":
+            return completed(None)
+        loaded = self.compact()
+        self._unsynced = dict.fromkeys(self.records, loaded)
+        loaded.when_done(self._settle_all)
+        return loaded
 
     def compact(self) -> Future[None]:
         """Rewrite the journal as the snapshot."""
@@ -221,6 +226,9 @@ class Replica:
         if len(self.sessions) > SESSIONS_KEPT:
             del self.sessions[next(iter(self.sessions))]
 
+    def _settle_all(self, done: Future[None]) -> None:
+        self._unsynced = {key: later for key, later in self._unsynced.items() if later is not done}
+
     def _settle(self, key: Key, done: Future[None]) -> None:
         if self._unsynced.get(key) is done:
             del self._unsynced[key]
@@ -230,10 +238,11 @@ def judge(op: Write, record: Record | None, written: HowOften) -> bool:
     """Whether `op` finds a value in `record`. Raises the error of the operation whose condition does not hold."""
     present = record is not None and record.value is not None
     name = op.key.decode(errors="replace")
-    if written == "once" and record is not None:
-        if isinstance(op, Create):
-            raise AlreadyExists(f"{name} is present")
-        raise WrittenOnce(f"{name} was written before, and this store writes each key once")
+    if written == "once":
+        if isinstance(op, Remove):
+            raise WrittenOnce(f"{name} cannot be removed, as this store writes each key once")
+        if record is not None and not isinstance(op, Create):
+            raise WrittenOnce(f"{name} was written before, and this store writes each key once")
     if isinstance(op, Create) and present:
         raise AlreadyExists(f"{name} is present")
     if isinstance(op, Update | Delete) and not present:
