@@ -101,18 +101,19 @@ class SimHost:
     def accept(self, packet: Packet) -> None:
         """A packet of a stream comes in."""
         link = packet.link
-        if (link.plain and packet.epoch == link.epoch) or link.admit(packet):
-            self.take(packet)
+        if link.plain and packet.epoch == link.epoch:
+            link.settled += 1
+        elif not link.admit(packet):
+            return
+        self.take(packet)
 
     def take(self, packet: Packet) -> None:
         """A packet has arrived: it waits for the CPU, which works on one after the other; then the node handles it."""
         life = self.life
         assert life is not None, "the link asked whether the machine is up"
-        link = packet.link
         if life.queued >= self._inbox:
-            link.overflow(packet)
+            packet.link.overflow(packet)
             return
-        link.ended += 1
         life.queued += 1
         kind = type(packet.envelope.message)
         cost_ns = self._costs.get(kind)
@@ -124,7 +125,7 @@ class SimHost:
             free_ns = self._free_ns
             self._free_ns = done = (free_ns if free_ns > now else now) + cost_ns  # noqa: FURB136 - hot: a call to max is dear
         else:
-            done = self._on_a_core(now, cost_ns, link.source.id)
+            done = self._on_a_core(now, cost_ns, packet.link.source.id)
         self._push((done, NORMAL, self._next_id(), life.handle, packet))
 
     def _on_a_core(self, now: Nanoseconds, cost_ns: Nanoseconds, sender: NodeId) -> Nanoseconds:
@@ -243,9 +244,7 @@ class Life:
     def handle(self, packet: Packet) -> None:
         """The CPU is done with a message: the node handles it."""
         if not self.alive:
-            link = packet.link
-            link.ended -= 1
-            link.drop(packet, "the node crashed before it was handled")
+            packet.link.drop(packet, "the node crashed before it was handled")
             return
         self.queued -= 1
         self.host.handled += 1

@@ -109,7 +109,11 @@ class Link:
         self._losses = chance.stream("loss")
         self._again = chance.stream("again")
         self._last_ns: Nanoseconds = 0
-        self.sent = self.ended = self.dropped = self.bytes_sent = 0
+        self.sent = self.settled = 0
+        """Messages on the stream, and how many of them are under way no more."""
+        self.datagrams_sent = self.datagrams_settled = 0
+        self.dropped = self.bytes_sent = 0
+        """Of both."""
         self.epoch = 0
         self.stall: Stall | None = None
         self.unaware = False
@@ -136,7 +140,8 @@ class Link:
         at = self._travel(now, size)
         if self._loss and self._losses.happens(self._loss):
             packet.lost = True
-        if self.sent - self.ended > self._outbox:
+        if self.sent - self.settled > self._outbox:
+            self.settled += 1
             self.overflow(packet)
             return
         if not self.plain:
@@ -158,7 +163,7 @@ class Link:
         size = len(self._encode(envelope)) + HEADER_BYTES
         now = self._engine.time_ns
         packet = Packet(self, envelope, size, now, self.epoch, Channel.DATAGRAM)
-        self.sent += 1
+        self.datagrams_sent += 1
         self.bytes_sent += size
         at = self._travel(now, size)
         if self._loss and self._losses.happens(self._loss):
@@ -166,10 +171,11 @@ class Link:
         if not self.plain:
             at = self._judge(packet, at)
         if size > DATAGRAM_LIMIT_BYTES + HEADER_BYTES:
-            self.drop(packet, f"larger than a datagram's {DATAGRAM_LIMIT_BYTES} bytes")
-        elif packet.lost:
-            self.drop(packet, "lost")
-        elif self.sent - self.ended > self._outbox:
+            packet.lost = True
+        if packet.lost:
+            self._push((at, NORMAL, self._next_id(), self._miss_datagram, packet))
+        elif self.datagrams_sent - self.datagrams_settled > self._outbox:
+            self.datagrams_settled += 1
             self.overflow(packet)
         else:
             self._push((at, NORMAL, self._next_id(), self._take_datagram, packet))
@@ -210,6 +216,7 @@ class Link:
 
     def _refuse(self, packet: Packet, at: Nanoseconds) -> None:
         """The stream is gone: a restarted peer answers with a reset, one that is down with silence."""
+        self.settled += 1
         self.drop(packet, "its stream is gone")
         if self.target.up:
             round_trip_ns = 2 * (at - packet.sent_ns)
@@ -220,12 +227,13 @@ class Link:
     def admit(self, packet: Packet) -> bool:
         """Whether a packet that took the long way arrives now."""
         if packet.epoch != self.epoch:
-            self.drop(packet, "its stream broke")
+            self._note_dropped(packet, "its stream broke")
             return False
         if self.stall is not None:
             self.stall.held.append(packet)
             return False
         if self._obstacle(packet) is None:
+            self.settled += 1
             return True
         self._begin_stall(packet)
         return False
@@ -242,7 +250,12 @@ class Link:
                 return None
         return None
 
+    def _miss_datagram(self, packet: Packet) -> None:
+        self.datagrams_settled += 1
+        self.drop(packet, "lost")
+
     def _take_datagram(self, packet: Packet) -> None:
+        self.datagrams_settled += 1
         reason = None if self.plain else self._obstacle(packet)
         if reason is None:
             self.target.take(packet)
@@ -250,9 +263,11 @@ class Link:
             self.drop(packet, reason)
 
     def drop(self, packet: Packet, reason: str) -> None:
-        """The packet will never arrive."""
-        self.ended += 1
+        """A packet that is under way no more will never be handled."""
         self.dropped += 1
+        self._note_dropped(packet, reason)
+
+    def _note_dropped(self, packet: Packet, reason: str) -> None:
         observer = self.network.observer
         if observer.wants(Dropped):
             event = Dropped(self.target.id, tag_of(packet.envelope.message), reason)
@@ -270,7 +285,7 @@ class Link:
     def _miss(self, packet: Packet) -> None:
         """Here a packet that the network lost would have arrived."""
         if packet.epoch != self.epoch:
-            self.drop(packet, "its stream broke")
+            self._note_dropped(packet, "its stream broke")
         elif self.stall is not None:
             self.stall.held.append(packet)
         else:
@@ -292,7 +307,7 @@ class Link:
         first = stall.held[0]
         if first.epoch != self.epoch:
             if not self._fifo:
-                self.drop(first, "its stream broke")
+                self._note_dropped(first, "its stream broke")
             return
         stall.attempt += 1
         if stall.attempt > self.network.settings.retransmissions:
@@ -310,7 +325,7 @@ class Link:
         first = stall.held[0]
         if first.epoch != self.epoch:
             if not self._fifo:
-                self.drop(first, "its stream broke")
+                self._note_dropped(first, "its stream broke")
             return
         first.lost = self._again.happens(self._loss) or isinstance(self._verdict_again(first), Drop)
         if first.lost or self._obstacle(first) is not None:
@@ -331,6 +346,7 @@ class Link:
                 stall.attempt, stall.resent_ns, self.stall = 0, held[0].sent_ns, stall
                 self._await_timeout(stall)
                 return
+            self.settled += 1
             self.target.take(held.popleft())
         self.refresh()
 
@@ -338,6 +354,7 @@ class Link:
         if self._fifo:
             self.break_stream("too many retransmissions")
         else:
+            self.settled += 1
             self.drop(stall.held[0], "too many retransmissions")
             self.source.lose(self.target.id)
             self.target.lose(self.source.id)
@@ -352,14 +369,16 @@ class Link:
         self.target.lose(self.source.id)
 
     def reset(self, reason: str) -> None:
-        """This direction begins anew. What is under way is dropped when it would arrive."""
+        """This direction begins anew. What is under way will not arrive."""
+        self.dropped += self.sent - self.settled
+        self.settled = self.sent
         self.epoch += 1
         self._last_ns = 0
         self.unaware = False
         stall, self.stall = self.stall, None
         if stall is not None:
             for packet in stall.held:
-                self.drop(packet, reason)
+                self._note_dropped(packet, reason)
         self.refresh()
 
     def outlive(self, keepalive_ns: Nanoseconds) -> None:

@@ -56,12 +56,14 @@ class Port:
     def accept(self, packet: Packet) -> None:
         """A packet of a stream comes in."""
         link = packet.link
-        if (link.plain and packet.epoch == link.epoch) or link.admit(packet):
-            self.take(packet)
+        if link.plain and packet.epoch == link.epoch:
+            link.settled += 1
+        elif not link.admit(packet):
+            return
+        self.take(packet)
 
     def take(self, packet: Packet) -> None:
         """A packet has arrived."""
-        packet.link.ended += 1
         if self._observer.detailed:
             event = Delivered(packet.link.source.id, tag_of(packet.envelope.message))
             self._observer.follow(self._observer.record(self.id, event, packet.envelope.cause))

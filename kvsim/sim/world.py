@@ -128,8 +128,8 @@ class Simulation:
         links = list(self.network.all_links())
         hosts = self.hosts.values()
         return Counts(
-            messages_sent=sum(link.sent for link in links),
-            messages_delivered=sum(link.ended - link.dropped for link in links),
+            messages_sent=sum(link.sent + link.datagrams_sent for link in links),
+            messages_delivered=sum(link.settled + link.datagrams_settled - link.dropped for link in links),
             messages_dropped=sum(link.dropped for link in links),
             messages_to_self=sum(host.links[host.id].sent for host in hosts if host.id in host.links),
             bytes_sent=sum(link.bytes_sent for link in links),

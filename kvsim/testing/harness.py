@@ -28,7 +28,7 @@ class Options(msgspec.Struct, frozen=True):
     outbox: int = 10_000
     """Messages that may wait in a stream."""
     torn: bool = False
-    """Whether a crash may leave a part of what was appended and not synced. A world that cannot tear writes ignores it."""
+    """Whether a crash may leave a part of what was appended and not synced, in worlds that can do so."""
 
 
 class Harness(Protocol):
@@ -38,7 +38,7 @@ class Harness(Protocol):
         """Start these nodes."""
 
     def act(self, node: NodeId, call: Callable[[], None]) -> None:
-        """Let this happen inside the node soon, as one input: like a timer's call, with the coroutines resumed after it."""
+        """Let this happen inside the node soon, as one input, like a timer's call; coroutines go on after it."""
 
     def run_until(self, predicate: Callable[[], bool], limit_ns: Nanoseconds = 60 * SECOND) -> bool:
         """Let the world go on until the predicate holds, for at most so long; whether it holds."""
