@@ -156,7 +156,9 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     value_bytes: int = 1_048_576
 
     def check(self, operation: AnyOperation) -> None:
-        """Raise `TooLarge` for what is beyond; both client and store call this."""
+        """Raise `TooLarge` for what is beyond, `NotServed` for a scan of nothing; both client and store call this."""
+        if isinstance(operation, Scan) and operation.limit < 1:
+            raise NotServed(f"a scan asks for at least one key, and limit = {operation.limit} for none")
         key = operation.start if isinstance(operation, Scan) else operation.key
         if len(key) > self.key_bytes:
             raise TooLarge(

@@ -39,7 +39,7 @@ from kvsim.core.replica import NO_REQUEST, Change, Record, change_for, judge
 from kvsim.core.trace import Event
 from kvsim.core.version import NEVER, Version
 from kvsim.core.waiting import Acks
-from kvsim.strategies.replication.scanning import Rows, ScanPart, merged, rows_of
+from kvsim.strategies.replication.scanning import Rows, ScanPart, merged, vouched_rows
 
 RETRIES_KEPT = 65_536
 
@@ -176,7 +176,7 @@ class Quorum(Replication):
         if len(stored) < self.w:
             # A replica may keep the version, and repair may spread it later: not a failure but an unknown.
             # Calling it "fail" would let the judge blame a correct run.
-            raise OutcomeUnknown(f"{len(stored)} of W={self.w} answers in time")
+            raise OutcomeUnknown(f"{len(stored)} of W={self.w} answers in time{_refusals(acks)}")
         for answer in stored.values():
             if isinstance(answer, Stored):
                 self.site.clock.saw(answer.version)  # a later one is there: this node's next write must not lose to it
@@ -260,8 +260,8 @@ class Quorum(Replication):
         return Held(record.value if m.value_wanted else None, record.version)
 
     @answers(ScanPart)
-    def scan_part(self, sender: NodeId, m: ScanPart) -> Rows:
-        return rows_of(self.replica, m)
+    async def scan_part(self, sender: NodeId, m: ScanPart) -> Rows:
+        return await vouched_rows(self.replica, m)
 
     async def _judged(self, op: Write, deadline_ns: Nanoseconds) -> bool:
         """Whether the key holds a value, as R replicas say; between this and the write, others may write too."""
@@ -278,7 +278,7 @@ class Quorum(Replication):
         acks = await self._ask_all(replicas, Fetch(key, value_wanted), self.r, deadline_ns)
         held = _held(acks)
         if len(held) < self.r:
-            raise Unavailable(f"{len(held)} of R={self.r} answers in time")
+            raise Unavailable(f"{len(held)} of R={self.r} answers in time{_refusals(acks)}")
         newest = max(held.values(), key=_version_of)
         self.site.clock.saw(newest.version)
         return newest, acks
@@ -328,6 +328,11 @@ class ReadRepair:
 
 def _held(acks: Acks) -> dict[NodeId, Held]:
     return {sender: answer for sender, answer in acks.answers.items() if isinstance(answer, Held)}
+
+
+def _refusals(acks: Acks) -> str:
+    """Why others refused, for people."""
+    return "".join(f"; {node}: {failure.detail}" for node, failure in acks.refused.items())
 
 
 def _version_of(held: Held) -> Version:

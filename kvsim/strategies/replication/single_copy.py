@@ -11,11 +11,23 @@ from kvsim.core.design import Design
 from kvsim.core.guarantee import Promise, durability
 from kvsim.core.message import NodeId
 from kvsim.core.node import answers
-from kvsim.core.operation import Absent, Elsewhere, Found, Key, Page, Read, Scan, Unavailable, Write, Written
+from kvsim.core.operation import (
+    Absent,
+    Elsewhere,
+    Found,
+    Key,
+    OperationError,
+    Page,
+    Read,
+    Scan,
+    Unavailable,
+    Write,
+    Written,
+)
 from kvsim.core.replica import change_for
 from kvsim.core.version import Version
 from kvsim.core.waiting import Acks
-from kvsim.strategies.replication.scanning import Rows, ScanPart, merged, rows_of
+from kvsim.strategies.replication.scanning import Rows, ScanPart, merged, vouched_rows
 
 
 class SingleCopy(Replication):
@@ -43,7 +55,7 @@ class SingleCopy(Replication):
         self._must_own(op.key)
         done = self.replica.known(op.request)
         if done is None:
-            existed = self.replica.judge(op)
+            existed = await self._judged(op)
             record = self.replica.get(op.key)
             done = Written(Version(record.version.counter + 1 if record else 1), existed)
             await self.replica.apply(change_for(op, done.version, existed))
@@ -51,12 +63,22 @@ class SingleCopy(Replication):
             await unsynced  # the first answer's promise is still to be kept
         return done
 
+    async def _judged(self, op: Write) -> bool:
+        try:
+            return self.replica.judge(op)
+        except OperationError:
+            # A refusal too shows what the key holds, and a crash must not take what was shown.
+            if (unsynced := self.replica.settled(op.key)) is not None:
+                await unsynced
+            raise
+
     async def read_latest(self, op: Read) -> Found | Absent:
         self._must_own(op.key)
-        # An answer vouches for what it shows: a value that a crash could still take must not be seen.
-        while (unsynced := self.replica.settled(op.key)) is not None:
-            await unsynced
         record = self.replica.get(op.key)
+        # An answer vouches for what it shows: a value that a crash could still take must not be seen. One wait is
+        # enough: it covers this record, and a key that is written all the time must not hold its readers up for ever.
+        if (unsynced := self.replica.settled(op.key)) is not None:
+            await unsynced
         if record is None or record.value is None:
             return Absent()
         return Found(record.value, record.version)
@@ -76,8 +98,8 @@ class SingleCopy(Replication):
         return merged(op, [rows for rows in got.values() if isinstance(rows, Rows)])
 
     @answers(ScanPart)
-    def scan_part(self, sender: NodeId, m: ScanPart) -> Rows:
-        return rows_of(self.replica, m)
+    async def scan_part(self, sender: NodeId, m: ScanPart) -> Rows:
+        return await vouched_rows(self.replica, m)
 
     def _must_own(self, key: Key) -> None:
         owner = self.site.placement.replicas(key)[0]

@@ -80,12 +80,14 @@ class Forwarding(Component):
     def _next(self, candidates: tuple[NodeId, ...], tried: set[NodeId]) -> NodeId | None:
         now = self.host.now()
         served_by = self.served_by.get(candidates)
-        order = alive_first(candidates, self.view) if served_by is None else (served_by, *candidates)
-        left = [node for node in order if node not in tried]
+        order = candidates if served_by is None else (served_by, *candidates)
+        left = [node for node in alive_first(order, self.view) if node not in tried]
         return next((node for node in left if self.silent_until_ns.get(node, 0) <= now), left[0] if left else None)
 
     def _learn(self, candidates: tuple[NodeId, ...], serving: NodeId) -> None:
-        if serving:
+        if not serving:
+            self.served_by.pop(candidates, None)  # who served before says that it does no longer, and knows nobody
+        else:
             if len(self.served_by) >= HINTS_KEPT:
                 self.served_by.clear()
             self.served_by[candidates] = serving
