@@ -47,9 +47,9 @@ class ClusterClient:
             node = self._nodes[at] = LocalClient(self.name, deliver, self.plan.design.timeout_ns)
         return node.begin(op)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Hang up."""
-        await self._streams.close()
+        self._streams.close()
         for node in self._nodes.values():
             node.close("the client has hung up")
 

@@ -62,7 +62,7 @@ class FileDisk:
         self._writer = _Writer(directory)
         self._orders: deque[Order] = deque()
         self._awake = threading.Condition()
-        self._closing = False
+        self._closing = self._refusing = False
         self._space_bytes, self._space_read_ns = 0, -SPACE_KNOWN_FOR_NS
         self._thread = threading.Thread(target=self._work, name=f"disk of {directory.name}", daemon=True)
         self._thread.start()
@@ -96,8 +96,20 @@ class FileDisk:
             self._awake.notify()
         self._thread.join()
 
+    def refuse_orders(self) -> None:
+        """Take nothing more: the node has ended, and what its coroutines do while they are closed must not be kept."""
+        self._refusing = True
+
+    def abandon(self) -> None:
+        """Forget what was asked and is not begun, as the end of the process does."""
+        with self._awake:
+            self._orders.clear()
+        self.close()
+
     def _order(self, kind: Literal["append", "sync", "replace"], file: str, data: bytes) -> Future[None]:
         future: Future[None] = Future()
+        if self._refusing:
+            return future
         with self._awake:
             self._orders.append(Order(kind, file, data, future))
             self._awake.notify()

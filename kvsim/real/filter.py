@@ -15,13 +15,12 @@ import msgspec
 from kvsim.core.chance import Chance
 from kvsim.core.host import Timer
 from kvsim.core.message import MILLISECOND, Channel, Nanoseconds, NodeId
+from kvsim.transport.tcp import OUTBOX_LIMIT_BYTES, OUTBOX_LIMIT_MESSAGES
 
 RETRANSMISSION_NS = 200 * MILLISECOND
 """What the first loss costs a stream: Linux' least retransmission timeout."""
 RETRANSMISSIONS = 4
 """After so many tries in vain the stream breaks, and both ends learn of it."""
-HELD_LIMIT_BYTES = 64 * 1_048_576
-"""What may wait behind a lost message; beyond it the stream breaks."""
 
 
 class LinkFault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,10 +51,19 @@ class Path(Protocol):
 class LinkFilter:
     """Stands between a host and its transport while faults are installed, and until what they held back has left."""
 
-    def __init__(self, path: Path, chance: Chance, now: Callable[[], Nanoseconds], after: Callable[..., Timer]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        chance: Chance,
+        now: Callable[[], Nanoseconds],
+        after: Callable[..., Timer],
+        outbox: int = OUTBOX_LIMIT_MESSAGES,
+    ) -> None:
+        self.outbox = outbox
+        """How many messages may wait behind a lost one; beyond it the stream breaks."""
         self.path, self.chance, self.now, self.after = path, chance, now, after
         self.faults: dict[NodeId, LinkFault] = {}
-        self.dropped = 0
+        self.dropped = self.overflows = 0
         self._streams: dict[NodeId, _HeldStream] = {}
 
     def install(self, faults: Mapping[NodeId, LinkFault]) -> None:
@@ -113,7 +121,8 @@ class _HeldStream:
         arrives_ns = self._filter.now() + self._filter.delay_ns(self._peer)
         self._held.append((arrives_ns, payload))
         self._held_bytes += len(payload)
-        if self._held_bytes > HELD_LIMIT_BYTES:
+        if self._held_bytes > OUTBOX_LIMIT_BYTES or len(self._held) > self._filter.outbox:
+            self._filter.overflows += 1
             self._break()
         elif len(self._held) == 1:
             self._arrive_in(arrives_ns - self._filter.now())

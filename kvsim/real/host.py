@@ -16,13 +16,13 @@ from kvsim.core.message import Channel, Codec, Envelope, Message, Nanoseconds, N
 from kvsim.core.operation import Key
 from kvsim.core.trace import Event, Sinks
 from kvsim.core.waiting import Future, Scope, Task
-from kvsim.real.disk import MemoryDisk
+from kvsim.real.disk import FileDisk, MemoryDisk
 from kvsim.real.filter import LinkFilter
 from kvsim.real.timers import Timers
 from kvsim.transport.complaints import Complaints
 from kvsim.transport.frames import CorruptFrame, Hello
-from kvsim.transport.tcp import Address, Streams
-from kvsim.transport.udp import Datagrams, DatagramTooLarge
+from kvsim.transport.tcp import OUTBOX_LIMIT_MESSAGES, Address, Streams
+from kvsim.transport.udp import Datagrams
 
 LocalEndpoint = Callable[[NodeId, Envelope[Any]], None]
 
@@ -41,11 +41,13 @@ class RealHost:
         seed: int,
         failed: Callable[[Exception], None],
         sinks: Sinks | None = None,
+        outbox: int = OUTBOX_LIMIT_MESSAGES,
     ) -> None:
         self.id = me.node
         self.incarnation = me.incarnation
         self.chance = Chance(seed, f"real/{me.node}/{me.incarnation}")
         self.disk: Disk = MemoryDisk()
+        self._refuse_orders: Callable[[], None] = lambda: None
         self.sinks = sinks or Sinks()
         self.scope = Scope(self.fail)
         self.ended = False
@@ -58,9 +60,9 @@ class RealHost:
         self._addresses = addresses
         self._loop = asyncio.get_running_loop()
         self._timers = Timers(self._loop, self._input)
-        self.streams = Streams(me, addresses, self._receive, self._peer_lost, self.complaints)
+        self.streams = Streams(me, addresses, self._receive, self._peer_lost, self.complaints, outbox)
         self.datagrams = Datagrams(me, addresses, self._receive, self.complaints)
-        self.filter = LinkFilter(self, self.chance.stream("filter"), self.now, self._timers.after)
+        self.filter = LinkFilter(self, self.chance.stream("filter"), self.now, self._timers.after, outbox)
         self._local: dict[NodeId, LocalEndpoint] = {}
         self._services: dict[type[Message], Callable[[NodeId, Any], None]] = {}
         self._to_myself: deque[Envelope[Any]] = deque()
@@ -111,10 +113,16 @@ class RealHost:
         if not self.ended:
             self.ended = True
             self._timers.close()
+            self._refuse_orders()
             self._loop.call_soon(self.scope.close)  # not now: one of its coroutines may be what calls
             self._failed(error)
 
     # What the world does -------------------------------------------------------------------------------------------
+
+    def use_disk(self, disk: FileDisk) -> None:
+        """Keep what the node writes on this disk; without, nothing is kept."""
+        self.disk = disk
+        self._refuse_orders = disk.refuse_orders
 
     async def listen(self) -> None:
         """Take this node's address for streams and datagrams. Raises `OSError` where the port is taken."""
@@ -157,23 +165,32 @@ class RealHost:
                 self.streams.send(to, payload)
             else:
                 self.datagrams.send(to, payload)
-        except (ValueError, DatagramTooLarge) as error:  # a defect of the protocol
+        except ValueError as error:  # a message larger than any frame: a defect of the protocol
             self.fail(error)
 
     def break_streams(self, peer: NodeId) -> None:
         """Break the streams to and from this peer."""
         self.streams.break_with(peer)
 
-    async def stop(self) -> None:
+    def stop(self) -> None:
         """Stop the node in good order, then be inert."""
         program = self._program
-        if program is not None and not self.ended:
+        if program is not None:
             self._input(program.stop)
+        self._be_inert()
+        self.streams.close()
+
+    def crash(self) -> None:
+        """Be inert at once, as after a kill. Never called by the node's own code."""
+        self._be_inert()
+        self.streams.abort()
+
+    def _be_inert(self) -> None:
         self.ended = True
         self._timers.close()
+        self._refuse_orders()
         self.scope.close()
         self.datagrams.close()
-        await self.streams.close()
 
     def status(self) -> dict[str, Any]:
         """The node's state as plain data: its roles now, its view of the cluster, and counts since it started."""
@@ -203,10 +220,16 @@ class RealHost:
             "messages_delivered": self.messages_delivered,
             "messages_dropped": self.filter.dropped,
             "bytes_sent": self.bytes_sent,
+            "overflows": self.overflows(),
             "syncs": getattr(self.disk, "syncs", 0),
             "disk_bytes": getattr(self.disk, "disk_bytes", 0),
             **{kind.replace(" ", "_"): count for kind, count in sorted(self.complaints.counts.items())},
         }
+
+    def overflows(self) -> int:
+        """How many messages have met a full queue."""
+        counts = self.complaints.counts
+        return self.filter.overflows + counts["outbox overflow"] + counts["datagrams dropped"]
 
     # Inputs ----------------------------------------------------------------------------------------------------------
 

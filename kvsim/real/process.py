@@ -22,7 +22,7 @@ from kvsim.core.message import Codec, NodeId
 from kvsim.real.cluster_file import ClusterFileError, Plan, read_cluster_file
 from kvsim.real.control import AskStatus, Done, Ready, SetFaults, line, read_order
 from kvsim.real.data_directory import DataDirectory, DataDirectoryError, incarnation_by_clock
-from kvsim.real.disk import FileDisk, MemoryDisk
+from kvsim.real.disk import FileDisk
 from kvsim.real.doors.local import Door, DoorInfo
 from kvsim.real.host import RealHost
 from kvsim.real.local_client import LocalClient
@@ -54,8 +54,10 @@ class NodeProcess:
         self.failure: Exception | None = None
         codec = Codec((*message_kinds(plan.design), *KINDS))
         self.host = RealHost(me, file.addresses, codec, file.seed, self._failed)
-        self.disk = FileDisk(directory, self.host.settle, file.reserve_bytes) if directory else MemoryDisk()
-        self.host.disk = self.disk
+        self._disk: FileDisk | None = None
+        if directory is not None:
+            self._disk = FileDisk(directory, self.host.settle, file.reserve_bytes)
+            self.host.use_disk(self._disk)
         self.local = LocalClient(f"door-{node_id}", self.host.arrived, plan.design.timeout_ns)
         self.host.serve_locally(self.local.name, self.local.receive)
         self._recovered = recovered
@@ -91,8 +93,9 @@ class NodeProcess:
         for door in self._doors:
             await door.close()
         self.local.close(f"{self.node_id} is stopping")
-        await self.host.stop()
-        self.disk.close()
+        self.host.stop()
+        if self._disk is not None:
+            self._disk.close()
         if self._log is not None:
             self._log.close()
 

@@ -29,6 +29,7 @@ from kvsim.transport.frames import (
 )
 
 OUTBOX_LIMIT_BYTES = 64 * 1_048_576
+OUTBOX_LIMIT_MESSAGES = 65_536
 """What may wait for a peer that does not read, or is not there; beyond it the stream breaks."""
 DIAL_TIMEOUT_S = 2.0
 GREETING_TIMEOUT_S = 5.0
@@ -61,8 +62,9 @@ class Streams:
         receive: Callable[[NodeId, bytes], None],
         lost: Callable[[NodeId], None],
         complaints: Complaints,
+        outbox: int = OUTBOX_LIMIT_MESSAGES,
     ) -> None:
-        self.me, self.addresses = me, addresses
+        self.me, self.addresses, self.outbox = me, addresses, outbox
         self.receive, self.lost = receive, lost
         self.complaints = complaints
         self.refusals: dict[NodeId, str] = {}
@@ -107,15 +109,23 @@ class Streams:
         if not connections:
             self.loop.call_soon(self.lost, peer)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Close all, after what was sent has left."""
+        self._end(_Connection.close)
+
+    def abort(self) -> None:
+        """End all at once, as the end of the process does."""
+        self._end(_Connection.abort)
+
+    def _end(self, end: Callable[[_Connection], None]) -> None:
         self.closed = True
         if self._server is not None:
             self._server.close()
         for link in self._links.values():
-            link.close()
-        for connection in [*self._inbound.values(), *self._strangers]:
-            connection.close()
+            link.stop_dialling()
+        outbound = [link.connection for link in self._links.values() if link.connection is not None]
+        for connection in [*outbound, *self._inbound.values(), *self._strangers]:
+            end(connection)
 
     def met(self, connection: _Connection) -> None:
         """Somebody has connected, and has not said who he is."""
@@ -155,6 +165,8 @@ class _Link:
         self.connection: _Connection | None = None
         self._outbox: list[bytes] = []
         self._outbox_bytes = 0
+        self._overflown = False
+        """Too much waited: what waits is about to be given up, and what is sent meanwhile is lost with it."""
         self._dial: asyncio.Task[None] | None = None
         self._retry: asyncio.TimerHandle | None = None
         self._backoff_s = FIRST_BACKOFF_S
@@ -163,9 +175,12 @@ class _Link:
         if self.connection is not None:
             self.connection.write(frame)
             return
+        if self._overflown:
+            return
         self._outbox.append(frame)
         self._outbox_bytes += len(frame)
-        if self._outbox_bytes > OUTBOX_LIMIT_BYTES:
+        if self._outbox_bytes > OUTBOX_LIMIT_BYTES or len(self._outbox) > self.streams.outbox:
+            self._overflown = True
             self.streams.complaints.add("outbox overflow", f"too much waits for {self.peer}; the stream breaks")
             self.streams.loop.call_soon(self._give_up)
         if self._dial is None and self._retry is None:
@@ -181,9 +196,7 @@ class _Link:
     def broke(self) -> None:
         self.connection = None
 
-    def close(self) -> None:
-        if self.connection is not None:
-            self.connection.close()
+    def stop_dialling(self) -> None:
         if self._dial is not None:
             self._dial.cancel()
         if self._retry is not None:
@@ -210,6 +223,7 @@ class _Link:
             self._dial = None
 
     def _give_up(self) -> None:
+        self._overflown = False
         if self._outbox and not self.streams.closed:
             self._outbox, self._outbox_bytes = [], 0
             self.streams.lost(self.peer)
@@ -228,6 +242,7 @@ class _Connection(asyncio.Protocol):
         self._unsent_bytes = 0
         self._flushing = False
         self._paused = False
+        self._broken = False
         self._deadline = streams.loop.call_later(GREETING_TIMEOUT_S, self._never_greeted)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -282,13 +297,14 @@ class _Connection(asyncio.Protocol):
 
     def write(self, frame: bytes) -> None:
         """Send; what one turn of the loop writes leaves together."""
+        if self._broken:  # what is sent before the end is noticed is lost
+            return
         self._unsent.append(frame)
         self._unsent_bytes += len(frame)
-        if self._paused:
-            if self._unsent_bytes > OUTBOX_LIMIT_BYTES:
-                self.streams.complaints.add("outbox overflow", f"{self.peer} does not read; its stream breaks")
-                self.abort()
-        elif not self._flushing:
+        if self._unsent_bytes > OUTBOX_LIMIT_BYTES or len(self._unsent) > self.streams.outbox:
+            self.streams.complaints.add("outbox overflow", f"too much waits for {self.peer}; the stream breaks")
+            self.abort()
+        elif not self._flushing and not self._paused:
             self._flushing = True
             self.streams.loop.call_soon(self._flush)
 
@@ -318,6 +334,7 @@ class _Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """End now."""
+        self._broken = True
         self._unsent, self._unsent_bytes = [], 0
         if self._transport is not None:
             self._transport.abort()

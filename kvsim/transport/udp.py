@@ -23,10 +23,6 @@ READ_AT_ONCE = 64
 """Datagrams taken in one turn of the loop, so that a flood of them does not keep the streams waiting."""
 
 
-class DatagramTooLarge(Exception):
-    """A message for UDP that does not fit: a defect of the protocol that sends it, never the network's fault."""
-
-
 class Datagrams:
     """The datagram socket of one node. `receive(peer, payload)` gets each message and may raise `CorruptFrame`."""
 
@@ -57,12 +53,14 @@ class Datagrams:
         self._loop.add_reader(self._socket, self._readable)
 
     def send(self, to: NodeId, payload: bytes) -> None:
-        """Send, and forget; what the kernel has no room for is dropped. Raises `DatagramTooLarge`."""
+        """Send, and forget; what is too large, or more than the kernel has room for, is dropped and counted."""
         if len(payload) > DATAGRAM_LIMIT_BYTES:
-            raise DatagramTooLarge(
-                f"a datagram of {len(payload)} bytes to {to}, where {DATAGRAM_LIMIT_BYTES} are allowed; "
-                "send it on Channel.STREAM"
+            self.complaints.add(
+                "oversized datagrams",
+                f"dropped a datagram of {len(payload)} bytes to {to}, where {DATAGRAM_LIMIT_BYTES} are allowed; "
+                "a defect of the protocol, which must send it on Channel.STREAM",
             )
+            return
         address = self.addresses.get(to)
         if address is None or self._socket is None:
             self.complaints.counts["messages to nobody"] += 1

@@ -58,4 +58,4 @@ class End:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.streams.close()
+        self.streams.close()

@@ -9,7 +9,7 @@ from kvsim.core.message import DATAGRAM_LIMIT_BYTES, NodeId
 from kvsim.transport.complaints import Complaints
 from kvsim.transport.frames import Hello
 from kvsim.transport.tcp import Address
-from kvsim.transport.udp import Datagrams, DatagramTooLarge
+from kvsim.transport.udp import Datagrams
 from tests.transport.ends import LOOPS, addresses, hello, run
 
 
@@ -40,13 +40,17 @@ def test_a_datagram_of_the_largest_size_arrives(loop: str) -> None:
     run(test, loop)
 
 
-def test_a_larger_datagram_is_refused_loudly() -> None:
+def test_a_larger_datagram_is_dropped_with_a_word_about_the_defect(caplog: pytest.LogCaptureFixture) -> None:
     async def test() -> None:
         where = addresses("data-1", "data-2")
-        with End(hello("data-1"), where) as one, pytest.raises(DatagramTooLarge, match="1201 bytes to data-2"):
+        with End(hello("data-1"), where) as one, End(hello("data-2"), where) as other:
             one.datagrams.send("data-2", bytes(DATAGRAM_LIMIT_BYTES + 1))
+            one.datagrams.send("data-2", b"small")
+            assert await other.got.get() == ("data-1", b"small")
+            assert one.complaints.counts["oversized datagrams"] == 1
 
     run(test)
+    assert "1201 bytes to data-2" in caplog.text
 
 
 def test_a_datagram_to_a_peer_that_is_down_harms_nobody() -> None:
