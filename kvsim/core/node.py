@@ -7,6 +7,7 @@ nothing.
 from __future__ import annotations
 
 import inspect
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -163,6 +164,7 @@ class Node:
         self.view = view
         self.components = tuple(components)
         self.repetitions: dict[Callable[[], None], Timer] = {}
+        self._new_views: deque[View] = deque()
         self._send = host.send
         self._number = 0
         self._asked: dict[int, tuple[NodeId, Continuation]] = {}
@@ -242,10 +244,16 @@ class Node:
             component.on_peer_lost(peer)
 
     def change_view(self, new: View) -> None:
-        """Tell all components, in their order, that membership has changed."""
-        old, self.view = self.view, new
-        for component in self.components:
-            component.on_view(old, new)
+        """Tell all components, in their order, that membership has changed; a view that one of them answers with is
+        told when all have heard of this one."""
+        self._new_views.append(new)
+        if len(self._new_views) > 1:
+            return
+        while self._new_views:
+            old, self.view = self.view, self._new_views[0]
+            for component in self.components:
+                component.on_view(old, self.view)
+            self._new_views.popleft()
 
     def stop(self) -> None:
         """End in good order."""

@@ -28,7 +28,7 @@ def bytes_of(payloads: list[bytes]) -> bytes:
     return b"".join(map(framed, payloads))
 
 
-# What a crash leaves ---------------------------------------------------------------------------------------------------
+# What a crash leaves ----------------------------------------
 
 
 @given(PAYLOADS, st.data())
@@ -93,7 +93,7 @@ def test_new_records_follow_the_sound_ones_after_a_torn_tail() -> None:
     assert records_of(FILE, disk.durable[FILE])[0] == [b"one", b"new"]
 
 
-# What is promised ------------------------------------------------------------------------------------------------------
+# What is promised ----------------------------------------
 
 
 def test_an_append_is_done_when_a_sync_issued_after_it_is() -> None:

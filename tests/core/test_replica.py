@@ -65,7 +65,7 @@ def restarted(disk: ManualDisk) -> Replica:
     return again
 
 
-# What an answer may rest on --------------------------------------------------------------------------------------------
+# What an answer may rest on ----------------------------------------
 
 
 def test_a_change_is_there_at_once_and_vouched_for_after_the_sync() -> None:
@@ -119,7 +119,7 @@ def test_a_nearly_full_disk_refuses_before_anything_is_done() -> None:
     assert (data.records, data.sessions, disk.written) == ({}, {}, {})
 
 
-# Restart and compaction ------------------------------------------------------------------------------------------------
+# Restart and compaction ----------------------------------------
 
 
 def test_a_restart_finds_records_tombstones_and_sessions_that_were_synced() -> None:
@@ -186,7 +186,7 @@ def test_a_journal_that_has_grown_is_compacted_by_itself(monkeypatch: pytest.Mon
     assert restarted(disk).records == data.records
 
 
-# Snapshots -------------------------------------------------------------------------------------------------------------
+# Snapshots ----------------------------------------
 
 
 def test_a_snapshot_makes_another_replica_the_same() -> None:
@@ -251,7 +251,7 @@ def test_a_range_is_the_sorted_keys_between(keys: set[bytes], start: bytes, end:
     assert [key for key, _ in data.range(start, end, limit)] == plain
 
 
-# Which operation may happen when ---------------------------------------------------------------------------------------
+# Which operation may happen when ----------------------------------------
 
 R = RequestId("c", 1)
 AT = Version(7, "a")
@@ -296,7 +296,7 @@ def test_the_table_of_conditions(name: str, written: str, held: str, expected: t
     if expected is None:
         assert judge(WRITES[name], record, written) is (held == "present")  # type: ignore[arg-type]
     else:
-        with pytest.raises(expected, match="^k"):
+        with pytest.raises(expected, match=r"^k"):
             judge(WRITES[name], record, written)  # type: ignore[arg-type]
 
 

@@ -101,7 +101,7 @@ def test_a_task_gives_its_result_to_who_awaits_it_and_its_defect_to_the_world_wh
     assert [str(error) for error in runs.failures] == ["bad"]
 
 
-# Acks ------------------------------------------------------------------------------------------------------------------
+# Acks ----------------------------------------
 
 
 def test_acks_count_senders_not_answers() -> None:
@@ -138,7 +138,7 @@ def test_acks_give_what_came_until_they_are_closed_and_the_rest_to_late() -> Non
     assert (list(acks.answers), late) == (["a"], ["b"])
 
 
-# Lock ------------------------------------------------------------------------------------------------------------------
+# Lock ----------------------------------------
 
 
 def test_a_lock_is_passed_on_in_the_order_of_asking_and_nobody_slips_in() -> None:
@@ -179,7 +179,7 @@ def test_an_error_inside_a_lock_opens_it() -> None:
     assert len(runs.failures) == 1
 
 
-# Scope -----------------------------------------------------------------------------------------------------------------
+# Scope ----------------------------------------
 
 
 def test_closing_a_scope_ends_every_coroutine_and_nothing_runs_after_it() -> None:

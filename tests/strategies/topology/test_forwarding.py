@@ -1,0 +1,176 @@
+"""Forwarding finds who serves by hints, remembers it, goes in no circle, ends at its deadline, and sends no write
+twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kvsim.core.design import Cluster
+from kvsim.core.message import MILLISECOND, Envelope, Failure, Message, NodeId
+from kvsim.core.operation import Operation, Perform, Put, Read, RequestId, Written
+from kvsim.strategies.catalogue import assemble, read_design
+from kvsim.testing.stepper import InFlight, Pending, Sent, Stepper
+
+HERE = Path(__file__).parent
+NODES = ("a", "b", "c")
+
+
+class Run:
+    """A frontend `f` before nodes of which one may lead, or the nodes alone as peers."""
+
+    def __init__(self, topology: str = "client_server") -> None:
+        table: dict[str, Any] = {
+            "topology": topology,
+            "replication": "leaders.py:Leader",
+            "partitioning": "modulo",
+            "consistency": "linearizable",
+            "timeout": "1s",
+        }
+        design = read_design(table, "test", len(NODES), HERE)
+        self.leader: Any = design["replication"].strategy
+        self.leader.believed = {}
+        self.leader.done = []
+        frontends = ("f",) if topology == "client_server" else ()
+        cluster = Cluster(NODES, frontends)
+        self.world = Stepper(cluster.everyone(), lambda host, scope: assemble(design, cluster, host, scope))
+        self.number = 0
+
+    def believe(self, **leaders: NodeId) -> None:
+        self.leader.believed = leaders
+
+    def ask(self, kind: type[Operation] = Put, at: NodeId = "f") -> None:
+        self.number += 1
+        request = RequestId("c", self.number)
+        operation: Any = Put(request, b"k", b"%d" % self.number) if kind is Put else Read(request, b"k")
+        self.world.perform("client", at, Envelope(Perform(operation), self.number))
+
+    def settle(self) -> None:
+        while choices := [choice for choice in self.world.choices() if not isinstance(choice, Pending)]:
+            self.world.run(choices[0])
+
+    def answered(self) -> list[Message]:
+        return [h.message for h in self.world.happened if isinstance(h, Sent) and h.to == "client"]
+
+    def asked(self) -> list[NodeId]:
+        """Whom the door asked, in order."""
+        return [h.to for h in self.world.happened if isinstance(h, Sent) and isinstance(h.message, Perform)]
+
+
+@pytest.fixture
+def run() -> Iterator[Run]:
+    return Run()
+
+
+def first_of(run: Run) -> NodeId:
+    """Whom the door asks when it knows nothing."""
+    run.ask(Read)
+    run.settle()
+    return run.asked()[0]
+
+
+def test_a_hint_is_followed_and_remembered() -> None:
+    first = first_of(Run())
+    leader = next(node for node in NODES if node != first)
+    run = Run()
+    run.believe(**dict.fromkeys(NODES, leader))
+    run.ask()
+    run.settle()
+    assert run.asked() == [first, leader]
+    assert run.leader.done == [f"{leader} 1"]
+    run.ask()
+    run.settle()
+    assert run.asked() == [first, leader, leader], "the next operation goes there at once"
+    assert all(isinstance(answer, Written) for answer in run.answered())
+
+
+def test_a_leader_that_leads_no_longer_is_forgotten_and_the_new_one_learnt() -> None:
+    run = Run()
+    run.believe(a="a", b="a", c="a")
+    run.ask()
+    run.settle()
+    run.believe(a="c", b="c", c="c")
+    run.ask()
+    run.settle()
+    run.ask()
+    run.settle()
+    assert run.leader.done == ["a 1", "c 2", "c 3"]
+    assert run.asked()[-1] == "c"
+
+
+def test_two_that_name_each_other_are_no_endless_circle() -> None:
+    run = Run()
+    run.believe(a="b", b="a", c="a")
+    run.ask()
+    run.settle()
+    assert sorted(run.asked()) == sorted(NODES), "each is asked once"
+    assert run.answered() == []
+    run.believe(a="b", b="b", c="b")
+    run.world.advance(20 * MILLISECOND)
+    run.settle()
+    assert run.leader.done == ["b 1"], "after a pause it asks again, and finds who leads now"
+
+
+def test_without_a_leader_the_wait_ends_at_the_deadline_with_a_certain_failure() -> None:
+    run = Run()
+    run.believe(a="b", b="a", c="a")
+    run.ask()
+    for _ in range(60):
+        run.settle()
+        run.world.advance(20 * MILLISECOND)
+    [answer] = run.answered()
+    assert isinstance(answer, Failure)
+    assert answer.code == "unavailable"
+    assert "names" in answer.detail
+    assert len(run.asked()) <= 3 * 51, "a round every 20 ms, no more"
+
+
+def test_a_write_that_was_sent_and_not_answered_is_not_sent_again() -> None:
+    run = Run()
+    run.believe(a="a", b="b", c="c")
+    run.ask()
+    [flight] = [choice for choice in run.world.choices() if isinstance(choice, InFlight)]
+    run.world.drop(flight)
+    run.world.advance(3_000 * MILLISECOND)
+    run.settle()
+    assert len(run.asked()) == 1
+    [answer] = run.answered()
+    assert isinstance(answer, Failure)
+    assert answer.code == "outcome_unknown"
+
+
+def test_a_read_goes_on_to_the_next_node_within_its_deadline() -> None:
+    run = Run()
+    run.believe(a="a", b="b", c="c")
+    run.ask(Read)
+    [flight] = [choice for choice in run.world.choices() if isinstance(choice, InFlight)]
+    run.world.drop(flight)
+    run.world.advance(334 * MILLISECOND)
+    run.settle()
+    assert len(set(run.asked())) == 2
+    assert len(run.answered()) == 1
+
+
+def test_a_remembered_leader_whose_connection_broke_is_not_asked_first() -> None:
+    run = Run()
+    run.believe(a="a", b="a", c="a")
+    run.ask()
+    run.settle()
+    asked = len(run.asked())
+    run.world.lose_peer("f", "a")
+    run.ask(Read)
+    assert run.asked()[asked] != "a"
+
+
+def test_a_peer_passes_on_at_most_once() -> None:
+    run = Run("peer_to_peer")
+    run.believe(a="b", b="c", c="c")
+    run.ask(at="a")
+    run.settle()
+    assert all(h.message.hops == 1 for h in run.world.happened if isinstance(h, Sent) and isinstance(h.message, Perform))
+    passed_on = [(h.sender, h.to) for h in run.world.happened if isinstance(h, Sent) and isinstance(h.message, Perform)]
+    assert passed_on == [("a", "b"), ("a", "c")], "b names c, and a asks it: b itself passes nothing on"
+    assert run.leader.done == ["c 1"]
