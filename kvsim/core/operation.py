@@ -5,7 +5,7 @@ Every operation ends ok, fail (it certainly did not happen) or info (nobody know
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple, dataclass_transform
+from typing import Annotated, ClassVar, NamedTuple, dataclass_transform
 
 import msgspec
 
@@ -152,8 +152,8 @@ class Perform(Message, tag="client.perform"):
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is too large to store."""
 
-    key_bytes: int = 1_024
-    value_bytes: int = 1_048_576
+    key_bytes: Annotated[int, msgspec.Meta(ge=1)] = 1_024
+    value_bytes: Annotated[int, msgspec.Meta(ge=1)] = 1_048_576
 
     def check(self, operation: AnyOperation) -> None:
         """Raise `TooLarge` for what is beyond, `NotServed` for a scan of nothing; both client and store call this."""

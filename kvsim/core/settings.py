@@ -9,6 +9,7 @@ import difflib
 import re
 import types
 from collections.abc import Callable, Iterable, Mapping
+from fractions import Fraction
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -35,7 +36,7 @@ def _quantity(text: str, units: Mapping[str, int], example: str) -> int:
         raise ValueError(
             f"expected a quantity like {example!r} (units: {', '.join(u for u in units if u)}), got {text!r}"
         )
-    return round(float(match[1].replace("_", "")) * units[match[2]])
+    return round(Fraction(match[1].replace("_", "")) * units[match[2]])
 
 
 def duration_ns(text: str) -> int:
@@ -94,7 +95,10 @@ def read_settings(kind: type[S], table: Mapping[str, Any], where: str) -> S:
     plain = _struct(kind, table, where, problems)
     if problems:
         raise SettingsError(problems)
-    return msgspec.convert(plain, kind)
+    try:
+        return msgspec.convert(plain, kind)
+    except msgspec.ValidationError as error:  # what a struct checks of its fields together
+        raise SettingsError([f"{where}: {error}"]) from error
 
 
 def _struct(kind: type[msgspec.Struct], table: Any, where: str, problems: list[str]) -> dict[str, Any]:
@@ -111,6 +115,9 @@ def _struct(kind: type[msgspec.Struct], table: Any, where: str, problems: list[s
             problems.append(f"{where}.{key}: unknown key{nearest(key, sorted({toml_name(name) for name in fields}))}")
             continue
         found = len(problems)
+        if field.endswith("_ns") and key != field and isinstance(value, int | float) and value:
+            problems.append(f'{where}.{key}: a time needs its unit, as in "50ms"; got {value!r}')
+            continue
         plain[field] = _value(field, hints[field], value, f"{where}.{key}", problems)
         if len(problems) == found:
             _check(hints[field], plain[field], value, f"{where}.{key}", problems)

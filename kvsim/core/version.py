@@ -28,7 +28,7 @@ class Version(msgspec.Struct, frozen=True, array_like=True, order=True, gc=False
     def parse(cls, text: str) -> Version:
         """Read what `str` wrote. Raises ValueError for anything else."""
         counter, _, node = text.partition(".")
-        if not (counter.isascii() and counter.isdigit()):
+        if not (counter.isascii() and counter.isdigit() and len(counter) < 20 and int(counter) < 2**63):
             raise ValueError(f"{text!r} is not a version; one looks like 12.data-1")
         return cls(int(counter), node)
 

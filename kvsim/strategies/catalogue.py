@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 import msgspec
 
@@ -165,7 +165,7 @@ class _Plain(msgspec.Struct, frozen=True):
     """The keys of `[design]` that are no axes."""
 
     durability: Literal["memory", "disk"] = "disk"
-    timeout_ns: Nanoseconds = SECOND
+    timeout_ns: Annotated[Nanoseconds, msgspec.Meta(ge=1)] = SECOND
     limits: Limits = Limits()
 
 
