@@ -1,4 +1,4 @@
-"""A replication for tests of forwarding: who leads is set by the test, and the others name whom they believe to lead."""
+"""A replication for tests of forwarding: the test says who leads, and the others name whom they believe to lead."""
 
 from __future__ import annotations
 
