@@ -79,14 +79,12 @@ class Client(_Operations):
     certainly did not happen (`Unavailable`) or nobody knows (`OutcomeUnknown`); 0 sends once. All methods raise an
     `OperationError`.
 
-    >>> with Client(url) as client:                                                          # doctest: +SKIP
+    >>> with Client("http://127.0.0.1:8420") as client:                                      # doctest: +SKIP
     ...     client.put("user:1", "Ada")
-    ...     client.get("user:1")
     ...     found = client.read("user:1")
     ...     client.cas("user:1", "Grace", expected_version=found.version)
-    ...     client.scan("user:", "user;").items
-    Written(version=Version(counter=1, node='data-1'), existed=False)
-    b'Ada'
+    ...     print(client.get("user:1"))
+    b'Grace'
     """
 
     def __init__(
@@ -134,7 +132,7 @@ class Client(_Operations):
         return self._write(self._cas(key, value, expected, expected_version))
 
     def scan(self, start: Bytes = b"", end: Bytes | None = None, limit: int = 100) -> Page:
-        """Keys from `start` up to but not including `end`, in order. `page.next` starts the next page; None at the end."""
+        """Keys from `start` up to but not including `end`, in order. The next page starts at `page.next`."""
         return cast(Page, self.perform(self._scan(start, end, limit)))
 
     def perform(self, operation: AnyOperation) -> AnyResult:
@@ -207,9 +205,9 @@ class Client(_Operations):
 class AsyncClient(_Operations):
     """The same for asyncio: every method is a coroutine, and many operations may be under way together.
 
-    >>> async with AsyncClient(url) as client:                                               # doctest: +SKIP
+    >>> async with AsyncClient("http://127.0.0.1:8420") as client:                           # doctest: +SKIP
     ...     await client.put("user:1", "Ada")
-    ...     await client.get("user:1")
+    ...     print(await client.get("user:1"))
     b'Ada'
     """
 
@@ -251,7 +249,7 @@ class AsyncClient(_Operations):
         return await self._write(self._cas(key, value, expected, expected_version))
 
     async def scan(self, start: Bytes = b"", end: Bytes | None = None, limit: int = 100) -> Page:
-        """Keys from `start` up to but not including `end`, in order. `page.next` starts the next page; None at the end."""
+        """Keys from `start` up to but not including `end`, in order. The next page starts at `page.next`."""
         return cast(Page, await self.perform(self._scan(start, end, limit)))
 
     async def perform(self, operation: AnyOperation) -> AnyResult:

@@ -185,9 +185,20 @@ def _report(written: Written, json: bool) -> None:
 def _print_json(result: AnyResult) -> None:
     import json as json_
 
-    from kvsim.core.message import fields_of
+    from kvsim.core.message import text_of
+    from kvsim.core.operation import Found, Page, Written
 
-    content = {name: str(value) if name == "version" else value for name, value in fields_of(result).items()}
+    content: dict[str, Any] = {}
+    if isinstance(result, Found):
+        content = {"value": text_of(result.value), "version": str(result.version)}
+    elif isinstance(result, Written):
+        content = {"version": str(result.version), "existed": result.existed}
+    elif isinstance(result, Page):
+        content["items"] = [
+            {"key": text_of(item.key), "value": text_of(item.value), "version": str(item.version)}
+            for item in result.items
+        ]
+        content["next"] = None if result.next is None else text_of(result.next)
     print(json_.dumps(content))
 
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from kvsim.core.operation import Absent, AnyOperation, AnyResult, Found, Item, OperationError, Page, Read, Scan, Written
+from kvsim.core.operation import Absent, AnyOperation, AnyResult, Found, Item, Page, Read, RequestId, Scan, Written
 from kvsim.core.replica import Record, change_for, judge
 from kvsim.core.version import LamportClock
 
@@ -13,16 +13,21 @@ class MemoryStore:
     """Performs operations as one replica would; `failing` makes it fail, `holding` makes it wait."""
 
     def __init__(self) -> None:
-        self.records: dict[bytes, Record] = {}
-        self.done: dict[object, Written] = {}
-        self.seen: list[AnyOperation] = []
-        self.keeps_seen = True
-        self.knows_existed = True
         self.under_way = 0
+        self.keeps_seen = True
+        self.clear()
+
+    def clear(self) -> None:
+        """As new."""
+        self.records: dict[bytes, Record] = {}
+        self.done: dict[RequestId, Written] = {}
+        self.seen: list[AnyOperation] = []
+        self.knows_existed = True
         self.most_under_way = 0
         self._clock = LamportClock("data-1")
         self._failure: Exception | None = None
         self._gate: asyncio.Event | None = None
+        self._failing_key: bytes | None = None
 
     async def perform(self, operation: AnyOperation) -> AnyResult:
         if self.keeps_seen:
@@ -32,7 +37,7 @@ class MemoryStore:
         try:
             if self._gate is not None:
                 await self._gate.wait()
-            if self._failure is not None:
+            if self._failure is not None and self._failing_key in (None, getattr(operation, "key", None)):
                 raise self._failure
             return self._perform(operation)
         finally:
@@ -66,19 +71,20 @@ class MemoryStore:
         return Page(tuple(found[: operation.limit]), more[0].key if more else None)
 
     @contextmanager
-    def failing(self, error: OperationError | Exception) -> Iterator[None]:
-        self._failure = error
+    def failing(self, error: Exception, key: bytes | None = None) -> Iterator[None]:
+        """All operations fail so, or those on one key."""
+        self._failure, self._failing_key = error, key
         try:
             yield
         finally:
             self._failure = None
 
     @contextmanager
-    def holding(self) -> Iterator[asyncio.Event]:
-        """All operations wait until the event is set."""
-        self._gate = asyncio.Event()
+    def holding(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+        """All operations wait until this ends; `loop` is where they run."""
+        gate = self._gate = asyncio.Event()
         try:
-            yield self._gate
+            yield
         finally:
-            self._gate.set()
             self._gate = None
+            loop.call_soon_threadsafe(gate.set)

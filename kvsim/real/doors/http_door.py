@@ -132,14 +132,14 @@ class HttpDoor:
         origin = request.headers.get("Origin")
         if origin is not None and urlsplit(origin).netloc != called:
             raise Refused(403, f"requests from pages of {origin[:100]!r} are not answered")
-        if not request.message.path.startswith("/"):
+        if not request.raw_path.startswith("/"):
             raise Refused(400, "the request line names a path, not a whole address: this is no proxy")
 
     # What they send ---------------------------------------------------------------------------------------------------
 
     async def _read(self, request: web.BaseRequest) -> Asked:
         """The request with its body, which has limits in size and in time. Raises Refused and TooLarge."""
-        path, _, query = request.message.path.partition("#")[0].partition("?")
+        path, _, query = request.raw_path.partition("#")[0].partition("?")
         body = b""
         if request.can_read_body:
             if request.headers.get("Content-Encoding", "identity").lower() != "identity":

@@ -209,8 +209,8 @@ def _json_object(asked: Asked) -> dict[str, Any]:
         raise Refused(415, f"the body is {JSON}; say so in Content-Type")
     try:
         content = msgspec.json.decode(asked.body)
-    except msgspec.DecodeError as wrong:
-        raise Refused(400, f"the body is not JSON: {wrong}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
+        raise Refused(400, f"the body is not JSON in UTF-8: {wrong}") from None
     if not isinstance(content, dict):
         raise Refused(400, "the body is a JSON object")
     return content
