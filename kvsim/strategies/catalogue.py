@@ -6,6 +6,7 @@ A name is looked up among the built-in strategies, then among installed packages
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import sys
@@ -103,6 +104,8 @@ def known(axis: Axis) -> dict[str, str]:
 def find_strategy(axis: Axis, name: str, folder: Path | None = None) -> type[Strategy]:
     """The strategy of this name. `folder`: where a `file.py:Class` is relative to. Raises `StrategyNotFound`."""
     module_name, _, class_name = known(axis).get(name, name).partition(":")
+    if not class_name and name.endswith(".py"):
+        raise StrategyNotFound(f"{name!r} names a file and no class; write {name + ':ClassName'!r}")
     if not class_name:
         raise StrategyNotFound(f"unknown strategy {name!r}{nearest(name, known(axis))}")
     module = _load_file(folder or Path(), module_name) if module_name.endswith(".py") else _import(module_name)
@@ -126,14 +129,15 @@ def _import(module_name: str) -> Any:
 
 def _load_file(folder: Path, file: str) -> Any:
     path = (folder / file).resolve()
-    name = f"kvsim_outside_{path.stem}"
-    loaded = sys.modules.get(name)
-    if loaded is not None and getattr(loaded, "__file__", None) == str(path):
-        return loaded
     if not path.is_file():
         raise StrategyNotFound(
             f"there is no file {file} in {folder.resolve()}; paths are relative to the experiment's file"
         )
+    # Named by place and content: files of one name in two folders are two modules, and an edited file is a new one.
+    digest = hashlib.blake2b(str(path).encode() + b"\0" + path.read_bytes(), digest_size=8).hexdigest()
+    name = f"kvsim_outside_{path.stem}_{digest}"
+    if name in sys.modules:
+        return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None, f"{path} ends in .py"
     module = importlib.util.module_from_spec(spec)
@@ -142,8 +146,9 @@ def _load_file(folder: Path, file: str) -> Any:
         spec.loader.exec_module(module)
     except SyntaxError as error:
         del sys.modules[name]
-        raise StrategyNotFound(f"{file}, line {error.lineno}: {error.msg}") from error
-    except Exception as error:
+        place = file if error.filename in (None, str(path)) else error.filename
+        raise StrategyNotFound(f"{place}, line {error.lineno}: {error.msg}") from error
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise StrategyNotFound(
             f"{file} does not import: {type(error).__name__}: {error}{_place(error, path)}"
@@ -151,7 +156,7 @@ def _load_file(folder: Path, file: str) -> Any:
     return module
 
 
-def _place(error: Exception, path: Path) -> str:
+def _place(error: BaseException, path: Path) -> str:
     trace = error.__traceback__
     line = 0
     while trace is not None:

@@ -1,7 +1,8 @@
 """Scanning a range whose keys are spread over nodes by hash: ask all, and merge what they answer in the order of the
 keys.
 
-Pages end by bytes too, since a message has a bound. The pages of different nodes are read at different moments, so a scan is no snapshot.
+Pages end by bytes too, since a message has a bound. The pages of different nodes are read at different moments, so a
+scan is no snapshot.
 """
 
 from __future__ import annotations

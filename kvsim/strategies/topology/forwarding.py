@@ -82,6 +82,9 @@ class Forwarding(Component):
         served_by = self.served_by.get(candidates)
         order = candidates if served_by is None else (served_by, *candidates)
         left = [node for node in alive_first(order, self.view) if node not in tried]
+        if tried:
+            # Somebody lives and has refused for certain. A write to who seems dead would make that an unknown outcome.
+            left = [node for node in left if self.view.is_alive(node)]
         return next((node for node in left if self.silent_until_ns.get(node, 0) <= now), left[0] if left else None)
 
     def _learn(self, candidates: tuple[NodeId, ...], serving: NodeId) -> None:
