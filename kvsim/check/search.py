@@ -1,9 +1,10 @@
 """Linearizability of one key by search: Wing and Gong 1993, with Lowe's memo and just-in-time steps (2017).
 
-An operation takes its place in the order only when its completion, the event at hand, demands it. Three rules keep the
+An operation takes its place in the order only when its completion, the event at hand, demands it. Four rules keep the
 search small, and none loses an order: a read takes its place as soon as its answer is the state; of operations with one
 and the same effect, the one that must complete first goes first; a value that must still be read, and that nobody can
-write again, is not left. Values that nobody reads are all alike, so writes of unknown outcome cost next to nothing.
+write again, is not left; and what leads nowhere leads nowhere with more operations of unknown outcome used up. Values
+that nobody reads are all alike, so most operations of unknown outcome cost next to nothing.
 """
 
 import time
@@ -72,8 +73,26 @@ class _Step(msgspec.Struct, gc=False, eq=False):
         return (self.completed, self.invoked) < (other.completed, other.invoked)
 
 
-_Node = tuple[int, int, int]
-"""Event at hand, state, and which open operations have their place (bits)."""
+_Node = tuple[int, int, int, int]
+"""Event at hand, state, and (as bits) which open operations and which of unknown outcome have their place."""
+
+
+class _Memo:
+    """The configurations met, without those that used up more operations of unknown outcome than another needed."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._used: dict[tuple[int, int, int], list[int]] = {}
+
+    def add(self, node: _Node) -> bool:
+        """Whether the configuration leads to anything that those met before do not."""
+        position, state, placed, used = node
+        met = self._used.setdefault((position, state, placed), [])
+        if any(less & used == less for less in met):
+            return False
+        met.append(used)
+        self.size += 1
+        return True
 
 
 def search(
@@ -102,7 +121,10 @@ class _Search:
         self._lay_out(steps)
 
     def _lay_out(self, steps: list[_Step]) -> None:
-        """Put events in order, and note for each completion what is open, soonest completion first."""
+        """Put events in order, and note for each completion what is open, soonest completion first.
+
+        What never completes stays open for good: it is kept once, by its effect, in the order of invocations.
+        """
         moments = [(step.invoked, step) for step in steps]
         moments += [(step.completed, step) for step in steps if step.completed != NEVER]
         moments.sort(key=lambda moment: moment[0])
@@ -110,40 +132,48 @@ class _Search:
         self.open_at: list[tuple[_Step, ...]] = []
         open_: list[_Step] = []
         free: list[int] = []
-        bits = 0
+        bits = unknowns = 0
+        unknown: dict[tuple[int, int], list[_Step]] = {}
         for index, step in moments:
             if index == step.invoked:
-                step.bit = free.pop() if free else 1 << bits
-                bits += step.bit >> bits  # one more when the bit is new
-                insort(open_, step)
+                if step.completed == NEVER:
+                    step.bit = 1 << unknowns
+                    unknowns += 1
+                    unknown.setdefault((step.needs, step.leaves), []).append(step)
+                else:
+                    step.bit = free.pop() if free else 1 << bits
+                    bits += step.bit >> bits  # one more when the bit is new
+                    insort(open_, step)
                 self.open_at.append(())
             else:
                 self.open_at.append(tuple(open_))
                 open_.remove(step)
                 free.append(step.bit)
+        self.unknown = list(unknown.values())
+        self.bytes_each = _BYTES_PER_CONFIGURATION + (bits + unknowns) // 8
 
     def run(self, limits: Limits) -> Explained | Stuck | GaveUp:
         """Depth first, each configuration once."""
         end = len(self.events)
-        seen: set[_Node] = set()
-        waiting = [self._advance(0, state, 0) for state in self.before]
+        seen = _Memo()
+        waiting = [self._advance(0, state, 0, 0) for state in self.before]
         farthest = 0
+        most = limits.configurations * _BYTES_PER_CONFIGURATION // self.bytes_each
         while waiting:
             node = waiting.pop()
             if node[0] == end:
-                return Explained(len(seen))
-            if node in seen:
+                return Explained(seen.size)
+            if not seen.add(node):
                 continue
-            seen.add(node)
             farthest = max(farthest, node[0])
-            if len(seen) % _CLOCK_EVERY == 0 and time.monotonic() > limits.deadline_s:
-                return GaveUp(f"time limit, at event {farthest:,} of {end:,}", len(seen))
-            if len(seen) + len(waiting) > limits.configurations:
-                return GaveUp(f"memory limit, at event {farthest:,} of {end:,}", len(seen))
+            if seen.size % _CLOCK_EVERY == 0 and time.monotonic() > limits.deadline_s:
+                return GaveUp(f"time limit, at event {farthest:,} of {end:,}", seen.size)
+            if seen.size + len(waiting) > most:
+                return GaveUp(f"memory limit, at event {farthest:,} of {end:,}", seen.size)
             waiting.extend(self._successors(node))
-        return Stuck(self.events[farthest][1].operation, len(seen))
+        return Stuck(self.events[farthest][1].operation, seen.size)
 
-    def _advance(self, position: int, state: int, placed: int) -> _Node:
+    def _advance(self, position: int, state: int, placed: int, used: int) -> _Node:
         """Go on to the next completion that an operation without a place blocks."""
         events = self.events
         for i in range(position, len(events)):
@@ -154,14 +184,14 @@ class _Search:
             elif placed & step.bit:
                 placed ^= step.bit
             else:
-                return i, state, placed
-        return len(events), state, 0
+                return i, state, placed, used
+        return len(events), state, 0, 0
 
     def _successors(self, node: _Node) -> list[_Node]:
         """All ways to give one more operation its place; the most promising last."""
-        position, state, placed = node
+        position, state, placed, used = node
         due = self.events[position][1]
-        open_ = [step for step in self.open_at[position] if not placed & step.bit]
+        open_ = self._open(position, placed, used)
         asked, rewritable = self._tied(position, state, open_)
         found: list[_Node] = []
         promising: list[_Node] = []
@@ -177,16 +207,30 @@ class _Search:
                 here = needs == state and step.completed != NEVER
                 if asked > here:
                     continue  # who still asks for this value would never see it
-            after = placed | step.bit
+            after, after_used = (placed | step.bit, used) if step.completed != NEVER else (placed, used | step.bit)
             for other in open_:
                 if other.is_read and other.needs == leaves:
                     after |= other.bit
             if after & due.bit:
-                (promising if step is due else found).append(self._advance(position, leaves, after))
+                (promising if step is due else found).append(self._advance(position, leaves, after, after_used))
             else:
-                (promising if leaves == due.needs else found).append((position, leaves, after))
+                (promising if leaves == due.needs else found).append((position, leaves, after, after_used))
         found.reverse()
+        promising.reverse()
         return found + promising
+
+    def _open(self, position: int, placed: int, used: int) -> list[_Step]:
+        """What may take its place now; of operations of unknown outcome with the same effect, the first."""
+        open_ = [step for step in self.open_at[position] if not placed & step.bit]
+        now = self.events[position][0]
+        for alike in self.unknown:
+            for step in alike:
+                if step.invoked > now:
+                    break
+                if not used & step.bit:
+                    open_.append(step)
+                    break
+        return open_
 
     def _tied(self, position: int, state: int, open_: list[_Step]) -> tuple[int, bool]:
         """How many acknowledged operations still ask for this state, and whether somebody can write it again."""
