@@ -40,7 +40,16 @@ _WHERE = {
     "load": "kvsim.lab.experiment",
     "read_history": "kvsim.core.history",
 }
-__all__ = sorted(_WHERE)
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "Experiment",
+    "History",
+    "SettingsError",
+    "linearizable",
+    "load",
+    "read_history",
+]
 
 
 def __getattr__(name: str) -> Any:
