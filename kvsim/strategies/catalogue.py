@@ -11,6 +11,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
@@ -93,12 +94,14 @@ class StrategyNotFound(Exception):
 def known(axis: Axis) -> dict[str, str]:
     """The names on an axis, built in or installed, with where each class lies."""
     prefix = f"{axis}."
-    outside = {
-        point.name.removeprefix(prefix): point.value
-        for point in entry_points(group=ENTRY_POINTS)
-        if point.name.startswith(prefix)
-    }
+    outside = {name.removeprefix(prefix): place for name, place in installed().items() if name.startswith(prefix)}
     return {**outside, **BUILT_IN.get(axis, {})}
+
+
+@cache
+def installed() -> Mapping[str, str]:
+    """What installed packages offer: `axis.name`, and where its class lies. Looked up once, as it reads many files."""
+    return {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
 
 
 def find_strategy(axis: Axis, name: str, folder: Path | None = None) -> type[Strategy]:

@@ -33,7 +33,9 @@ class WireStepper(Stepper):
 class Running:
     """A design's whole cluster, and a client that asks one thing after the other."""
 
-    def __init__(self, table: Mapping[str, Any], nodes: int = 5, frontends: int = 1, folder: Path | None = None) -> None:
+    def __init__(
+        self, table: Mapping[str, Any], nodes: int = 5, frontends: int = 1, folder: Path | None = None
+    ) -> None:
         self.design: Design = read_design(table, "design", nodes, folder)
         self.cluster = cluster_of(self.design, nodes, frontends)
 
@@ -79,3 +81,9 @@ class Running:
             for happening in self.world.happened
             if isinstance(happening, Sent) and happening.to != CLIENT
         ]
+
+    def wait(self, time_ms: int) -> None:
+        """Let time pass, and all that it brings about."""
+        for _ in range(time_ms // 10):
+            self.world.advance(10 * MILLISECOND)
+            self.settle()
