@@ -22,31 +22,45 @@ class DataDirectoryError(Exception):
     """The directory is another process's, or damaged; the message says what to do."""
 
 
-class DataDirectory:
-    """`with DataDirectory(path) as d:` holds it; another process that wants it meanwhile is told who has it."""
+class HeldDirectory:
+    """A directory that is made if need be, and held by this process; another one that wants it is told who has it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.files = path / "files"
-        self._lock = -1
-
-    def __enter__(self) -> DataDirectory:
-        existed = self.path.exists()
         try:
-            self.files.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise DataDirectoryError(f"{self.path}: {error.strerror}; choose another data directory") from error
+            raise DataDirectoryError(f"{path}: {error.strerror}; choose another data directory") from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             holder = os.read(self._lock, 20).decode(errors="replace") or "unknown"
             os.close(self._lock)
             raise DataDirectoryError(
-                f"{self.path} is in use by process {holder}; stop it, or choose another data directory"
+                f"{path} is in use by process {holder}; stop it, or choose another data directory"
             ) from error
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, str(os.getpid()).encode(), 0)
+
+    def release(self) -> None:
+        """Let others have it; harmless when done twice."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+
+class DataDirectory:
+    """`with DataDirectory(path) as d:` holds a node's directory."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.files = path / "files"
+
+    def __enter__(self) -> DataDirectory:
+        existed = self.files.exists()
+        self._held = HeldDirectory(self.path)
+        self.files.mkdir(exist_ok=True, mode=0o700)
         if not existed:
             sync_directory(self.path)
             sync_directory(self.path.parent)
@@ -55,7 +69,7 @@ class DataDirectory:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        os.close(self._lock)
+        self._held.release()
 
     def recover(self) -> Recovered:
         """Count this start, and read what the last one left."""
@@ -88,5 +102,7 @@ async def incarnation_by_clock() -> int:
     Waits until this eighth is over, so that no later start can have the same.
     """
     tick = (time.time_ns() - FIRST_TICK_NS) // TICK_NS
-    await asyncio.sleep(((tick + 1) * TICK_NS + FIRST_TICK_NS - time.time_ns()) / SECOND)
+    end_ns = FIRST_TICK_NS + (tick + 1) * TICK_NS
+    while (left_ns := end_ns - time.time_ns()) > 0:  # more than once: an event loop may wake early
+        await asyncio.sleep(left_ns / SECOND)
     return tick

@@ -157,7 +157,7 @@ async def _run(plan: Plan, node_id: NodeId, supervised: bool) -> int:
             loop.add_signal_handler(number, process.over.set)
         try:
             await process.start()
-            if supervised:
+            if supervised and process.failure is None:
                 obeying = loop.create_task(_obey(process))
                 obeying.add_done_callback(lambda _: process.over.set())
                 _report(line(Ready(os.getpid())))

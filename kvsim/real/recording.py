@@ -18,7 +18,8 @@ from kvsim.core.trace import Event
 from kvsim.core.waiting import Future, Task
 from kvsim.real.cluster_file import ClusterFile
 
-BUFFER_BYTES = 262_144
+BUFFER_BYTES = 16_384
+"""What a kill may cost: the end of the recording."""
 
 
 @dataclass_transform(frozen_default=True)
@@ -179,6 +180,7 @@ class Log:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("wb", buffering=BUFFER_BYTES)
         self.add(begun)
+        self._file.flush()
 
     def add(self, entry: AnyEntry) -> None:
         """Write an entry; it is on the disk after `close`."""

@@ -22,6 +22,7 @@ import msgspec
 from kvsim.core.message import NodeId
 from kvsim.real.cluster_file import ClusterFile, Plan, fingerprint_of, plan_of
 from kvsim.real.control import AskStatus, Done, Order, Ready, Report, SetFaults, line, read_report
+from kvsim.real.data_directory import DataDirectoryError, HeldDirectory
 from kvsim.real.filter import LinkFault
 from kvsim.real.ports import PortError, Reservation, free_ports
 from kvsim.real.process import EXIT_DISK
@@ -108,6 +109,7 @@ class Supervisor:
         self._ready_timeout_s = ready_timeout_s
         self._nodes: dict[NodeId, _Process] = {}
         self._reservation = Reservation(())
+        self._held: HeldDirectory | None = None
 
     @property
     def nodes(self) -> tuple[NodeId, ...]:
@@ -116,13 +118,15 @@ class Supervisor:
 
     def start(self) -> None:
         """Start every node, and return when all are ready. Raises `SupervisorError`, with nothing left running."""
-        Path(self.file.data_dir).mkdir(parents=True, exist_ok=True)
-        self.file.write(self.path)
         try:
+            self._held = HeldDirectory(Path(self.file.data_dir))
             self._reservation = Reservation(self._addresses())
-        except PortError as error:
+        except (DataDirectoryError, PortError) as error:
+            self.stop()
             raise SupervisorError(str(error)) from error
         try:
+            self._check_former_data()
+            self.file.write(self.path)
             for node in self.nodes:
                 self._launch(node)
             deadline = time.monotonic() + self._ready_timeout_s
@@ -143,6 +147,8 @@ class Supervisor:
         for process in self._nodes.values():
             process.close()
         self._reservation.close()
+        if self._held is not None:
+            self._held.release()
 
     def kill(self, node: NodeId) -> None:
         """End a node at once, as `kill -9` does; returns when it is dead."""
@@ -215,6 +221,24 @@ class Supervisor:
     def log(self, node: NodeId) -> Path:
         """The file with what the node says on stderr."""
         return Path(self.file.data_dir) / f"{node}.log"
+
+    def _check_former_data(self) -> None:
+        """What another design wrote would be misread."""
+        if self.path.exists():
+            former = msgspec.json.decode(self.path.read_bytes())
+            if former.get("fingerprint") != self.file.fingerprint:
+                raise SupervisorError(
+                    f"{self.file.data_dir} holds the data of another design or size of cluster; "
+                    "choose another data directory, or delete this one"
+                )
+
+    def node_dir(self, node: NodeId) -> Path:
+        """The folder with the node's files."""
+        return self.file.node_dir(node)
+
+    def exit_code(self, node: NodeId) -> int | None:
+        """How the node's last process ended; None while it runs."""
+        return self._nodes[node].code()
 
     def _addresses(self) -> list[Address]:
         doors = [*self.file.http.values(), *self.file.resp.values()]

@@ -41,6 +41,10 @@ class Timers:
         self.cancelled = 0
         """Cancelled timers that still lie in the heap."""
 
+    def __len__(self) -> int:
+        """How many timers are kept, those that were cancelled and are not yet thrown out among them."""
+        return len(self._heap)
+
     def after(self, delay_ns: Nanoseconds, call: Callable[[], None]) -> RealTimer:
         """Call back after this time."""
         timer = RealTimer(self, call)
