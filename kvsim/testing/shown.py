@@ -1,7 +1,7 @@
 """How messages, events and results read on one line: the tag, then every field.
 
-`c1/1` is a request, `@1.a` a version, `x=1` a key and its value, `x=-` a key that holds nothing; all else has its name
-before it: `acks=2`.
+`c1/1` is a request (`-`: no client's), `@1.a` a version, `x=1` a key and its value, `x=-` a key that holds nothing; all
+else has its name before it: `acks=2`, and times have units.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import msgspec
 
 from kvsim.core.message import Failure, Message, text_of
 from kvsim.core.operation import ERRORS, Absent, RequestId
+from kvsim.core.settings import shown_duration
 from kvsim.core.version import Version
 
 
@@ -44,6 +45,8 @@ def fields(struct: msgspec.Struct) -> str:
             parts.append(f"{shown(value)}={shown(held)}")
         elif name in ("key", "request", "version") or _has_tag(value):
             parts.append(shown(value))
+        elif name.endswith("_ns") and isinstance(value, int):
+            parts.append(f"{name.removesuffix('_ns')}={shown_duration(value).replace(' ', '')}")
         else:
             parts.append(f"{name}={shown(value)}")
     return " ".join(parts)
@@ -58,7 +61,7 @@ def shown(value: Any) -> str:
     if isinstance(value, Version):
         return f"@{value}"
     if isinstance(value, RequestId):
-        return str(value)
+        return str(value) if value.number else "-"
     if isinstance(value, Enum):
         return shown(value.value)
     if isinstance(value, bytes):

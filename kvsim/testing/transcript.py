@@ -17,7 +17,8 @@ Commands, where NODES are names, or nothing for all:
     scan NODE START..END [limit=10]
     retry NODE c1/1                  the same request again
     deliver NODES | deliver a->b     all that is on its way to each of them now; the oldest message from a to b
-    sync NODES | break-disk NODE     what their disks have begun completes; the oldest fails
+    sync NODES                       what their disks have begun completes
+    sync-oldest|break-disk NODE      of what its disk has begun, the oldest completes, or fails
     settle NODES                     deliver to them and sync, until nothing is left to do; what goes to others waits
     advance 50ms NODES | timer NODE  time passes on their clocks; the node's next timer goes off
     drop NODES | drop a->b           lose instead of deliver
@@ -25,6 +26,7 @@ Commands, where NODES are names, or nothing for all:
     crash NODE | restart NODE
     lost a b                         a learns that its stream with b broke
     state NODES                      what their components hold that outlives one operation
+    quietly COMMAND                  without showing what it leads to: for a beginning that another transcript shows
 """
 
 from __future__ import annotations
@@ -55,7 +57,7 @@ from kvsim.core.operation import (
 from kvsim.core.settings import SettingsError, duration_ns
 from kvsim.core.waiting import Scope
 from kvsim.testing import shown
-from kvsim.testing.stepper import Happening, InFlight, Pending, Recorded, Sent, Stepper
+from kvsim.testing.stepper import DiskWork, Happening, InFlight, Pending, Recorded, Sent, Stepper
 
 RULE = "----"
 CLIENT = "client"
@@ -102,6 +104,12 @@ class _Run:
 
     def command(self, line: str) -> None:
         name, *words = line.split()
+        if name == "quietly":
+            before = self.output()
+            self.command(line.removeprefix("quietly "))
+            self.output()
+            self.said = before
+            return
         if name == "cluster":
             self.world = _cluster(words)
             self.requests.clear()
@@ -198,9 +206,17 @@ class _Run:
             for work in works:
                 self._world.run(work)
 
+    def _sync_oldest(self, node: NodeId) -> None:
+        self._world.run(self._oldest_work(node))
+
     def _break_disk(self, node: NodeId) -> None:
-        work = next(work for work in self._world.works.values() if work.node == node)
-        self._world.break_disk(work)
+        self._world.break_disk(self._oldest_work(node))
+
+    def _oldest_work(self, node: NodeId) -> DiskWork:
+        work = next((work for work in self._world.works.values() if work.node == node), None)
+        if work is None:
+            raise ValueError(f"the disk of {node} has nothing to do")
+        return work
 
     def _settle(self, *nodes: NodeId) -> None:
         among = nodes or tuple(self._world.hosts)

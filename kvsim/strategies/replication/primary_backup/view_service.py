@@ -71,11 +71,13 @@ class ViewService(Component):
         if before is not None and m.incarnation < before.incarnation:
             return  # out of an earlier life
         self.heard[sender] = Heard(self.host.now(), m.incarnation, m.sent_ns)
+        state = self.state
+        is_from_primary = sender == state.view.primary and m.view == state.view.number
+        if is_from_primary:
+            self.caught_up = m.caught_up
         if self.deciding:
             return  # an answer would lengthen the lease of a primary that is being replaced
-        state = self.state
-        if sender == state.view.primary and m.view == state.view.number:
-            self.caught_up = m.caught_up
+        if is_from_primary:
             state = msgspec.structs.replace(state, acknowledged=True)
         new = self._next(state)
         if new != self.state:
@@ -116,12 +118,13 @@ class ViewService(Component):
         old, self.state, self.deciding = self.state, new, False
         if old.view == new.view:
             self._tell(new.view.primary)
-            return
-        self.caught_up = ()
-        if self.host.wants(ViewGranted):
-            self.host.record(ViewGranted(new.view))
-        for node in self.nodes:
-            self._tell(node)
+        else:
+            self.caught_up = ()
+            if self.host.wants(ViewGranted):
+                self.host.record(ViewGranted(new.view))
+            for node in self.nodes:
+                self._tell(node)
+        self._look()
 
     def _tell(self, node: NodeId) -> None:
         heard = self.heard.get(node)
