@@ -201,8 +201,10 @@ class Node:
         method, answering, asynchronous = handler
         if asynchronous:
             work = method(sender, message)
-            task = _Answering(self, sender, envelope.request, work) if answering else Task(self.scope, work)
-            self.scope.begin(task)
+            if answering:
+                self._answer_with(work, sender, envelope.request)
+            else:
+                self.scope.begin(Task(self.scope, work))
         elif answering:
             try:
                 answer = method(sender, message)
@@ -211,6 +213,19 @@ class Node:
             self.reply(sender, envelope.request, answer)
         else:
             method(sender, message)
+
+    def _answer_with(self, work: Coroutine[Any, Any, Any], asker: NodeId, number: int) -> None:
+        """Let a handler answer. Most need not wait for anything, so it becomes a task only at its first wait."""
+        try:
+            waited: Future[Any] = work.send(None)
+        except StopIteration as stop:
+            self.reply(asker, number, stop.value)
+        except OperationError as error:
+            self.reply(asker, number, error.as_failure())
+        except Exception as error:  # noqa: BLE001 - a defect in a handler: the world reports it
+            self.scope.failed(error)
+        else:
+            self.scope.adopt(_Answering(self, asker, number, work), waited)
 
     def reply(self, asker: NodeId, number: int, answer: Message) -> None:
         """Answer a question, if an answer is wanted."""

@@ -26,7 +26,7 @@ class Future(Generic[T]):
         self.done = False
         self.value: T | None = None
         self.error: Exception | None = None
-        self._waiters: list[Callable[[Future[T]], None]] = []
+        self._waiters: tuple[Callable[[Future[T]], None], ...] = ()  # mostly one, and often none
 
     def complete(self, value: T) -> None:
         """Give the value to all who wait."""
@@ -45,11 +45,11 @@ class Future(Generic[T]):
         if self.done:
             call(self)
         else:
-            self._waiters.append(call)
+            self._waiters = (*self._waiters, call)
 
     def _finish(self) -> None:
         self.done = True
-        waiters, self._waiters = self._waiters, []
+        waiters, self._waiters = self._waiters, ()
         for call in waiters:
             call(self)
 
@@ -61,8 +61,14 @@ class Future(Generic[T]):
         return self.value  # type: ignore[return-value]
 
 
+_NOTHING: Future[Any] = Future()
+_NOTHING.complete(None)
+
+
 def completed(value: T) -> Future[T]:
     """A future that is done already."""
+    if value is None:
+        return _NOTHING  # nothing about it can change, so one serves all
     future: Future[T] = Future()
     future.complete(value)
     return future
@@ -207,6 +213,11 @@ class Scope:
         else:
             self._tasks[task] = None
             task.step()
+
+    def adopt(self, task: Task, waited: Future[Any]) -> None:
+        """Take charge of a task whose coroutine has run up to its first wait."""
+        self._tasks[task] = None
+        task.wait_for(waited)
 
     def forget(self, task: Task) -> None:
         """The task has ended."""

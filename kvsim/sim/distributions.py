@@ -111,8 +111,8 @@ class Lognormal(_Distribution, frozen=True, tag="lognormal"):
         while True:
             angle = _TURN * random()
             radius = deviation * sqrt(-2.0 * log(1.0 - random()))
-            yield round(median * exp(radius * cos(angle)))
-            yield round(median * exp(radius * sin(angle)))
+            yield int(median * exp(radius * cos(angle)))
+            yield int(median * exp(radius * sin(angle)))
 
     def average_ns(self) -> float:
         """The mean, which lies above the median."""

@@ -18,7 +18,7 @@ from simpy.events import NORMAL, EventPriority
 
 from kvsim.core.message import Nanoseconds
 
-FEW_CANCELLED = 256
+FEW_CANCELLED = 64
 """So many cancelled timers may lie in the queue before it is worth cleaning."""
 
 Entry = tuple[Nanoseconds, int, int, Callable[[Any], None], Any]

@@ -21,7 +21,7 @@ from kvsim.sim.engine import Engine, Timer
 from kvsim.sim.events import Crashed, Delivered, DiskDone, Failed, Observer, PeerLost, Restarted, TimerFired
 from kvsim.sim.link import Packet
 from kvsim.sim.network import Network
-from kvsim.sim.settings import ClockSettings, MachineSettings, cost_of
+from kvsim.sim.settings import ClockSettings, MachineSettings
 
 CALENDAR_START_NS: Nanoseconds = 1_735_689_600_000_000_000
 """Every run begins on 1 January 2025, 00:00 UTC, by the calendars of its nodes."""
@@ -29,6 +29,18 @@ MILLION = 1_000_000
 
 Build = Callable[["Life", Scope], Program]
 """Makes a node's program for one life."""
+
+
+class Costs(dict[type[Message], Nanoseconds]):
+    """The CPU's time for each kind of message, looked up once a kind."""
+
+    def __init__(self, times: dict[str, Nanoseconds]) -> None:
+        super().__init__()
+        self._times = times
+
+    def __missing__(self, kind: type[Message]) -> Nanoseconds:
+        self[kind] = cost_ns = self._times.get(tag_of(kind), self._times["default"])
+        return cost_ns
 
 
 class SimHost:
@@ -46,15 +58,13 @@ class SimHost:
         self.up = False
         self.incarnation = 0
         self.failures: list[Exception] = []
-        self.handled = 0
-        """Messages that its node was given."""
+        self.handled_before = 0
+        """Messages that its node was given in earlier lives."""
         self.busy_ns: Nanoseconds = 0
         """How long its CPU has worked, over all cores."""
         self._build = build
         self._push, self._next_id = engine.push, engine.next_id
-        self._times = settings.service_times()
-        self._costs: dict[type[Message], Nanoseconds] = {}
-        self._inbox = settings.inbox
+        self._costs = Costs(settings.service_times())
         self._free_ns: Nanoseconds = 0
         self._cores = [0] * settings.cores if settings.cores > 1 else None
         self._handled_ns: dict[NodeId, Nanoseconds] = {}
@@ -63,6 +73,11 @@ class SimHost:
     def node(self) -> Program | None:
         """The node's program; None while it is down."""
         return self.life.program if self.life is not None else None
+
+    @property
+    def handled(self) -> int:
+        """Messages that its node was given, over all lives."""
+        return self.handled_before + (self.life.handled if self.life is not None else 0)
 
     # Lives ------------------------------------------------------------------------------------------------------------
 
@@ -84,7 +99,8 @@ class SimHost:
         if life is None:
             return
         self.up = False
-        life.make_inert()
+        life.end()
+        self.handled_before += life.handled
         lost = self.storage.cut_power()
         now = self.engine.time_ns
         self._free_ns = self.storage.free_ns = now
@@ -93,8 +109,6 @@ class SimHost:
         if self.observer.wants(Crashed):
             self.observer.record(self.id, Crashed(lost))
         self.network.crashed(self.id)
-        # Closed by an event of its own: this may have been called from inside one of the coroutines.
-        self.engine.call_at(now, life.close, None)
 
     # Messages ---------------------------------------------------------------------------------------------------------
 
@@ -111,14 +125,12 @@ class SimHost:
         """A packet has arrived: it waits for the CPU, which works on one after the other; then the node handles it."""
         life = self.life
         assert life is not None, "the link asked whether the machine is up"
-        if life.queued >= self._inbox:
+        life.taken = taken = life.taken + 1
+        if taken > life.may_take and life.is_full():
+            life.taken -= 1
             packet.link.overflow(packet)
             return
-        life.queued += 1
-        kind = type(packet.envelope.message)
-        cost_ns = self._costs.get(kind)
-        if cost_ns is None:
-            cost_ns = self._costs[kind] = cost_of(kind, self._times)
+        cost_ns = self._costs[type(packet.envelope.message)]
         self.busy_ns += cost_ns
         now = self.engine.time_ns
         if self._cores is None:
@@ -154,8 +166,9 @@ class Life:
         self.id = host.id
         self.chance = host.chance.stream(str(host.incarnation))
         self.alive = True
-        self.queued = 0
-        """Messages that wait for the CPU."""
+        self.taken = self.handled = 0
+        """Messages that came in, and those of them that the CPU is done with."""
+        self.may_take = self._inbox = host.settings.inbox
         self.scope = Scope(self.fail)
         self._disk = SimDisk(host.engine, host.storage, self._disk_done)
         self.disk: Disk = self._disk
@@ -177,14 +190,16 @@ class Life:
         except Exception as error:  # noqa: BLE001 - a node's defect ends its life, not the world
             self.fail(error)
 
-    def make_inert(self) -> None:
-        """From now on nothing that the node does is seen outside."""
+    def end(self) -> None:
+        """From now on nothing that the node does is seen outside; only then are its coroutines closed."""
         self.alive = False
         self._disk.powered = False
-
-    def close(self, _: None) -> None:
-        """End the coroutines."""
         self.scope.close()
+
+    def is_full(self) -> bool:
+        """Whether too many messages wait for the CPU. Asked only when so many came in since it was last."""
+        self.may_take = self.handled + self._inbox
+        return self.taken > self.may_take
 
     # What the node asks -----------------------------------------------------------------------------------------------
 
@@ -201,8 +216,9 @@ class Life:
         """Send, while this life lasts."""
         if not self.alive:
             return
-        link = self._links.get(to)
-        if link is None:
+        try:
+            link = self._links[to]
+        except KeyError:
             link = self.host.network.connect(self.id, to)
         if channel is Channel.STREAM:
             link.send(envelope)
@@ -246,8 +262,7 @@ class Life:
         if not self.alive:
             packet.link.drop(packet, "the node crashed before it was handled")
             return
-        self.queued -= 1
-        self.host.handled += 1
+        self.handled += 1
         if self._observer.detailed:
             self._note_delivery(packet)
         try:

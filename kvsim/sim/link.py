@@ -33,7 +33,7 @@ class Packet(msgspec.Struct, gc=False):
     sent_ns: Nanoseconds
     epoch: int
     """Which of the streams that the two ends have had one after the other."""
-    channel: Channel
+    channel: Channel = Channel.STREAM
     lost: bool = False
 
 
@@ -104,7 +104,7 @@ class Link:
         self._encode = network.codec.encode
         self._accept = target.accept
         self._fifo = network.settings.order == "fifo"
-        self._outbox = network.settings.outbox
+        self._outbox = self._may_send = network.settings.outbox
         self._way, self._loss, self._typical_ns = network.way(source.id, target.id, chance)
         self._losses = chance.stream("loss")
         self._again = chance.stream("again")
@@ -126,7 +126,7 @@ class Link:
         network = self.network
         special = network.observer.detailed or network.wire or network.at_sending or network.at_arrival
         trouble = self.stall or self.unaware or self.back.unaware or not self.target.up
-        self.plain = not (special or trouble)
+        self.plain = not (special or trouble or self._loss) and self._fifo
 
     # Sending ----------------------------------------------------------------------------------------------------------
 
@@ -134,29 +134,44 @@ class Link:
         """Send on the stream."""
         size = len(self._encode(envelope)) + HEADER_BYTES
         now = self._engine.time_ns
-        packet = Packet(self, envelope, size, now, self.epoch, Channel.STREAM)
-        self.sent += 1
+        packet = Packet(self, envelope, size, now, self.epoch)
         self.bytes_sent += size
-        at = self._travel(now, size)
-        if self._loss and self._losses.happens(self._loss):
-            packet.lost = True
-        if self.sent - self.settled > self._outbox:
+        self.sent = sent = self.sent + 1
+        at = now
+        for pipe, latency in self._way:  # as in `_travel`, without the call
+            if pipe is not None:
+                if pipe.free_ns > at:
+                    at = pipe.free_ns
+                pipe.free_ns = at = at + size * 1_000_000_000 // pipe.bytes_per_s
+            at += latency()
+        if sent > self._may_send and self._is_full():
             self.settled += 1
             self.overflow(packet)
-            return
-        if not self.plain:
-            at = self._judge(packet, at)
-            if self.unaware and self._fifo:
-                self._refuse(packet, at)
-                return
-            if self.back.unaware:  # a restarted node's first message tells the other end that the old stream is gone
-                self._push((at, NORMAL, self._next_id(), self.back.learn, self.back.epoch))
-        if self._fifo:
+        elif self.plain:
             if at < self._last_ns:
                 at = self._last_ns
             else:
                 self._last_ns = at
+            self._push((at, NORMAL, self._next_id(), self._accept, packet))
+        else:
+            self._send_the_long_way(packet, at)
+
+    def _send_the_long_way(self, packet: Packet, at: Nanoseconds) -> None:
+        """The same, where something is wrong or somebody listens."""
+        at = self._judge(packet, at)
+        if self.unaware and self._fifo:
+            self._refuse(packet, at)
+            return
+        if self.back.unaware:  # a restarted node's first message tells the other end that the old stream is gone
+            self._push((at, NORMAL, self._next_id(), self.back.learn, self.back.epoch))
+        if self._fifo:
+            self._last_ns = at = max(at, self._last_ns)
         self._push((at, NORMAL, self._next_id(), self._miss if packet.lost else self._accept, packet))
+
+    def _is_full(self) -> bool:
+        """Whether too many messages are under way. Asked only when so many were sent since it was last."""
+        self._may_send = self.settled + self._outbox
+        return self.sent > self._may_send
 
     def send_datagram(self, envelope: Envelope[Any]) -> None:
         """Send by itself: it may be lost, and overtake others."""
@@ -166,8 +181,6 @@ class Link:
         self.datagrams_sent += 1
         self.bytes_sent += size
         at = self._travel(now, size)
-        if self._loss and self._losses.happens(self._loss):
-            packet.lost = True
         if not self.plain:
             at = self._judge(packet, at)
         if size > DATAGRAM_LIMIT_BYTES + HEADER_BYTES:
@@ -186,14 +199,14 @@ class Link:
             if pipe is not None:
                 if pipe.free_ns > now:
                     now = pipe.free_ns
-                now += size_bytes * 1_000_000_000 // pipe.bytes_per_s
-                pipe.free_ns = now
+                pipe.free_ns = now = now + size_bytes * 1_000_000_000 // pipe.bytes_per_s
             now += latency()
         return now
 
     def _judge(self, packet: Packet, at: Nanoseconds) -> Nanoseconds:
-        """What faults, trace and wire mode make of a packet that is being sent: when it arrives, if it is not lost."""
+        """What loss, faults, trace and wire mode make of a packet that is sent: when it arrives, if it is not lost."""
         network = self.network
+        packet.lost = self._losses.happens(self._loss)
         if network.wire:
             packet.envelope = network.codec.decode(self._encode(packet.envelope))
         if network.observer.detailed:
@@ -409,7 +422,7 @@ class Loopback(Link):
         """Put into the own queue."""
         size = len(self._encode(envelope)) + HEADER_BYTES
         now = self._engine.time_ns
-        packet = Packet(self, envelope, size, now, self.epoch, Channel.STREAM)
+        packet = Packet(self, envelope, size, now, self.epoch)
         self.sent += 1
         self.bytes_sent += size
         if not self.plain:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from kvsim.core.message import MICROSECOND, MILLISECOND, Message, Nanoseconds, NodeId, tag_of
+from kvsim.core.message import MICROSECOND, MILLISECOND, Nanoseconds, NodeId
 from kvsim.core.settings import duration_ns, read_settings
 from kvsim.sim.distributions import Distribution, Duration, Lognormal
 
@@ -117,11 +117,6 @@ def read_world(tables: Mapping[str, Any], where: str) -> WorldSettings:
     return read_settings(
         WorldSettings, {name: tables[name] for name in ("network", "machines") if name in tables}, where
     )
-
-
-def cost_of(kind: type[Message], times: Mapping[str, Nanoseconds]) -> Nanoseconds:
-    """The CPU's time for messages of this kind."""
-    return times.get(tag_of(kind), times["default"])
 
 
 def describe_world(settings: WorldSettings) -> dict[str, Any]:
