@@ -34,7 +34,7 @@ WRITES = (Create, Update, Put, Put, Delete, Remove, CompareAndSet)
 
 
 def storm(
-    seed: int, replication: dict[str, Any], nodes: int = 3, clients: int = 6, **design: Any
+    seed: int, replication: dict[str, Any], nodes: int = 3, clients: int = 6, wire: bool = False, **design: Any
 ) -> tuple[World, History]:
     """Run a storm and then a calm, in which every key is read; the world as it ended, and the history."""
     table = {
@@ -46,7 +46,9 @@ def storm(
     read = read_design(table, "storm", nodes)
     cluster = cluster_of(read, nodes)
     chance = Chance(seed, "storm")
-    world = World(read, cluster, read_world(_world(chance.stream("world"), cluster.everyone()), "storm"), seed)
+    world = World(
+        read, cluster, read_world(_world(chance.stream("world"), cluster.everyone()), "storm"), seed, wire=wire
+    )
     world.start()
     install(world, _faults(chance.stream("faults"), cluster.data), 300 * MILLISECOND)
     recorder = Recorder()

@@ -29,6 +29,10 @@ def test_synchronous_histories_are_linearizable(seed: int, replication: dict[str
     assert lost_writes(history) == []
 
 
+def test_a_run_is_the_same_whether_its_messages_are_encoded_or_not() -> None:
+    assert storm(1, {"copies": 2})[1].dumps() == storm(1, {"copies": 2}, wire=True)[1].dumps()
+
+
 @pytest.mark.parametrize("seed", range(10, 14))
 def test_with_disks_the_store_serves_again_when_the_storm_is_over(seed: int) -> None:
     world, history = storm(seed, {})

@@ -62,7 +62,7 @@ def test_pb4_the_service_is_down_for_a_bounded_time_after_a_crash() -> None:
 def test_the_primary_answers_only_after_all_its_backups_have_the_update() -> None:
     """The paper's simple protocol: first the update to the backup, then the answer to the client.
 
-    Its links lose nothing, so that the order of sending is enough; these do, so the primary waits for the backups' word.
+    Its links lose nothing, so the order of sending is enough; these do, so the primary waits for the backups' word.
     """
     assert to_client(told("put a x=1\nsync a\ndeliver b\nsync b\ndeliver a")) == []
     assert to_client(told("put a x=1\nsync a\ndeliver b c\nsync b c\ndeliver a")) == ["ok c1/1 @1.v1 existed=no"]

@@ -1,4 +1,4 @@
-"""The rule by which one view follows another: a pure function, searched for a step that breaks what a view must keep."""
+"""The rule by which one view follows another: a pure function, searched for a step that breaks what views must keep."""
 
 from __future__ import annotations
 
