@@ -21,7 +21,10 @@ class Linearizable(Consistency):
 
     @classmethod
     def promises(cls, settings: Any, design: Design) -> Iterable[Promise]:
-        yield consistency(cls.level, "each operation on a key seems to happen at one instant while it runs")
+        claim = "each operation on a key seems to happen at one instant while it runs"
+        if design.durability == "memory":
+            claim += ", as long as no node crashes and forgets what it holds"
+        yield consistency(cls.level, claim)
 
     async def read(self, op: Read) -> Found | Absent:
         return await self.replication.read_latest(op)

@@ -1,0 +1,98 @@
+"""Writes the reference pages that are made from the code: `python -m docs.generate`. The tests compare them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+REFERENCE = Path(__file__).parent / "reference"
+MADE = "<!-- Made from the code by `python -m docs.generate`; edit the code instead. -->\n\n"
+
+
+def errors() -> str:
+    """The table of errors, and which class raises each."""
+    from kvsim.core.operation import ERRORS, OperationError
+
+    meanings = {kind.code: " ".join((kind.__doc__ or "").split()) for kind in OperationError.__subclasses__()}
+    rows = [
+        f"| `{code}` | {'no' if row.certain else '**perhaps**'} | {'yes' if row.retryable else 'no'} | {row.why} "
+        f"| {row.remedy} |"
+        for code, row in ERRORS.items()
+    ]
+    return "\n".join(
+        [
+            "# Errors",
+            "",
+            "Every operation ends `ok`, `fail` (it certainly did not happen) or `info` (nobody knows). An error says",
+            "which of the two it is. The judges count on it: what failed must never be seen, and what is unknown may be.",
+            "",
+            "| code | did it happen? | may a retry succeed? | why | what to do |",
+            "|---|---|---|---|---|",
+            *rows,
+            "",
+            "In the words of the classes in `kvsim/core/operation.py`:",
+            "",
+            *(f"- `{code}`: {meanings[code]}" for code in ERRORS),
+            "",
+        ]
+    )
+
+
+def strategies() -> str:
+    """A section an axis, a page a strategy."""
+    from kvsim.core.design import AXES
+    from kvsim.strategies.catalogue import BUILT_IN, DEFAULTS, find_strategy
+    from kvsim.strategies.described import described
+
+    parts = [
+        "# Strategies",
+        "",
+        "A design names one strategy on every axis. What it leaves out has the default; what is moot in it is left out",
+        'of the file. A name may also be that of a strategy of your own: `strategy = "mine.py:MyQuorum"`.',
+        "",
+    ]
+    for axis in AXES:
+        names = BUILT_IN.get(axis, {})
+        if not names:
+            continue
+        default = DEFAULTS.get(axis)
+        says = f"Default: `{default}`." if default else "Default: what the replication usually offers."
+        parts += [f"## {axis}", "", says, ""]
+        for name in names:
+            parts += _page(described(axis, name, find_strategy(axis, name)))
+    return "\n".join(parts)
+
+
+def _page(page: Mapping[str, Any]) -> list[str]:
+    lines = [f'### {page["axis"]} = "{page["name"]}"', "", page["about"], "", page["page"], ""]
+    if page["settings"]:
+        lines += ["| setting | default | meaning |", "|---|---|---|"]
+        lines += [
+            f"| `{s['key']}` | {s['default']} | {s['meaning'].replace('|', chr(92) + '|')} |" for s in page["settings"]
+        ]
+        lines.append("")
+    if page["moot"]:
+        lines += [f"Moot beside it: {', '.join(f'`{axis}`' for axis in page['moot'])}.", ""]
+    if page["promises"]:
+        lines += ["It promises, with these defaults:", "", *(f"- {promise}" for promise in page["promises"]), ""]
+    return lines
+
+
+PAGES: dict[str, Callable[[], str]] = {"errors.md": errors, "strategies.md": strategies}
+
+
+def made(name: str) -> str:
+    """The page as the code would have it."""
+    title, rest = PAGES[name]().split("\n\n", 1)
+    return f"{title}\n\n{MADE}{rest.rstrip()}\n"
+
+
+def main() -> None:
+    """Write all pages."""
+    for name in PAGES:
+        (REFERENCE / name).write_text(made(name), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
