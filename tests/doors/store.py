@@ -4,7 +4,19 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from kvsim.core.operation import Absent, AnyOperation, AnyResult, Found, Item, Page, Read, RequestId, Scan, Written
+from kvsim.core.operation import (
+    Absent,
+    AnyOperation,
+    AnyResult,
+    Found,
+    Item,
+    Operation,
+    Page,
+    Read,
+    RequestId,
+    Scan,
+    Written,
+)
 from kvsim.core.replica import Record, change_for, judge
 from kvsim.core.version import LamportClock
 
@@ -27,6 +39,7 @@ class MemoryStore:
         self._clock = LamportClock("data-1")
         self._failure: Exception | None = None
         self._gate: asyncio.Event | None = None
+        self._gated: type[Operation] = Operation
         self._failing_key: bytes | None = None
 
     async def perform(self, operation: AnyOperation) -> AnyResult:
@@ -35,7 +48,7 @@ class MemoryStore:
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
         try:
-            if self._gate is not None:
+            if self._gate is not None and isinstance(operation, self._gated):
                 await self._gate.wait()
             if self._failure is not None and self._failing_key in (None, getattr(operation, "key", None)):
                 raise self._failure
@@ -80,9 +93,10 @@ class MemoryStore:
             self._failure = None
 
     @contextmanager
-    def holding(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-        """All operations wait until this ends; `loop` is where they run."""
+    def holding(self, loop: asyncio.AbstractEventLoop, kind: type[Operation] = Operation) -> Iterator[None]:
+        """All operations, or those of a kind, wait until this ends; `loop` is where they run."""
         gate = self._gate = asyncio.Event()
+        self._gated = kind
         try:
             yield
         finally:

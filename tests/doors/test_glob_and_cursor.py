@@ -52,6 +52,7 @@ def iterate(stores: list[set[bytes]], count: int) -> list[bytes]:
         assert 0 <= cursor <= LAST_CURSOR
         given_keys += found
         call += 1
+        assert call < 100, "the iteration does not end"
         if cursor == 0:
             return given_keys
 

@@ -3,7 +3,6 @@
 import itertools
 import socket
 from collections.abc import Iterator
-from typing import cast
 
 import hiredis
 import pytest
@@ -16,6 +15,7 @@ from kvsim.core.operation import (
     OperationError,
     OutcomeUnknown,
     Put,
+    Read,
     Remove,
     TooLarge,
     Unavailable,
@@ -257,16 +257,33 @@ def test_a_clients_own_text_cannot_forge_a_reply(wire: Wire) -> None:
     assert wire.raw("ECHO", forged) == b"$%d\r\n%b\r\n" % (len(forged), forged.encode())
 
 
-def test_commands_on_one_key_keep_their_order_while_others_overtake(doors: OpenDoors, wire: Wire) -> None:
-    number = cast(int, wire.ask("CLIENT", "ID"))
-    before = doors.resp.connections[number].session.commands
-    with doors.store.holding(doors.loop):
+def test_a_read_waits_for_the_write_before_it(doors: OpenDoors, wire: Wire) -> None:
+    with doors.store.holding(doors.loop, Put):
         for words in (["SET", "a", "1"], ["GET", "a"], ["SET", "b", "1"], ["PING"], ["DBSIZE"], ["GET", "b"]):
             wire.send(*words)
-        doors.on_loop(until(lambda: doors.resp.connections[number].session.commands > before))
-        # SET a has begun, and GET a, with all behind it, waits
-        assert doors.store.under_way <= 1
+        doors.on_loop(until(lambda: doors.store.under_way > 0))
     assert [wire.reply() for _ in range(6)] == [b"OK", b"1", b"OK", b"PONG", 2, b"1"]
+
+
+def test_a_write_waits_for_the_reads_before_it(doors: OpenDoors, wire: Wire) -> None:
+    wire.ask("SET", "a", "old")
+    with doors.store.holding(doors.loop, Read):
+        for words in (["GET", "a"], ["MGET", "b", "a"], ["SET", "a", "new"]):
+            wire.send(*words)
+        doors.on_loop(until(lambda: doors.store.under_way == 3))
+    assert [wire.reply() for _ in range(3)] == [b"old", [None, b"old"], b"OK"]
+
+
+def test_a_write_waits_for_the_write_before_it(doors: OpenDoors, wire: Wire) -> None:
+    with doors.store.holding(doors.loop, Put):
+        for words in (["SET", "a", "first"], ["KVSIM.REMOVE", "a"], ["SETNX", "a", "last"]):
+            wire.send(*words)
+        doors.on_loop(until(lambda: doors.store.under_way > 0))
+    assert [wire.reply() for _ in range(3)] == [b"OK", b"OK", 1]
+    assert wire.ask("GET", "a") == b"last"
+
+
+def test_commands_on_different_keys_are_under_way_together(doors: OpenDoors, wire: Wire) -> None:
     with doors.store.holding(doors.loop):
         for number in range(10):
             wire.send("SET", f"k{number}", "v")

@@ -38,8 +38,7 @@ class DoorInfo:
     node: NodeId
     limits: Limits = field(default_factory=Limits)
     cluster: Callable[[Key | None], Awaitable[Mapping[str, Any]]] = _nothing_known
-    """Design, nodes, roles, what is known of leader and primary, and of one key's replicas when a key is given: plain data for
-    `/v1/cluster`, asked anew each time."""
+    """Plain data for `/v1/cluster`, asked anew each time: design, nodes, roles; with a key given, its replicas too."""
     host_names: tuple[str, ...] = ()
     """Names by which clients may call this node in `Host`, beyond localhost and the address it listens on."""
     incarnation: str = field(default_factory=lambda: secrets.token_hex(4))

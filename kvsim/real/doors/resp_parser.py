@@ -1,7 +1,7 @@
 """Reads Redis' requests from bytes: a strict parser that knows every limit, and hiredis' fast one, supervised.
 
-A request is an array of bulk strings, `*2 $3 GET $1 k` with a line end after each part, or a line of words ("inline") as
-people type them into telnet. Errors are worded as Redis words them.
+A request is an array of bulk strings, `*2 $3 GET $1 k` with a line end after each part, or a line of words ("inline")
+as people type them into telnet. Errors are worded as Redis words them.
 Specification: https://redis.io/docs/latest/develop/reference/protocol-spec/
 """
 
@@ -60,7 +60,12 @@ class StrictParser:
     @property
     def in_command(self) -> bool:
         """Whether a command has begun and not ended."""
-        return bool(self._missing) or self._at < len(self._buffer)
+        return bool(self._missing or self.unread_bytes)
+
+    @property
+    def unread_bytes(self) -> int:
+        """How many bytes wait."""
+        return len(self._buffer) - self._at
 
     def feed(self, data: bytes) -> None:
         """Take the next piece."""
@@ -189,7 +194,12 @@ class RequestParser:
     @property
     def in_command(self) -> bool:
         """Whether bytes wait that are no whole command yet, or that nobody has asked for."""
-        return self._strict.in_command or self._at < len(self._chunk)
+        return self._strict.in_command or bool(self.unread_bytes)
+
+    @property
+    def unread_bytes(self) -> int:
+        """How many bytes wait."""
+        return self._strict.unread_bytes + len(self._chunk) - self._at
 
     def feed(self, data: bytes) -> None:
         """Take the next piece."""
