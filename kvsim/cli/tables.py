@@ -59,23 +59,29 @@ def _metrics(report: Report) -> Table:
     names = report.key_metrics(METRICS_ACROSS)
     table = _table()
     for axis in report.experiment.axes:
-        table.add_column(axis.name)
+        table.add_column(axis.name, no_wrap=True)
     for name in names:
-        table.add_column(metric_title(name), justify="right")
+        table.add_column(_short(name), justify="right", no_wrap=True)
     for point in report.points:
         values = (_value(report, name, point.label) for name in names)
         table.add_row(*(escape(value) for _, value in point.where), *values)
     return table
 
 
+def _short(metric: str) -> str:
+    """A column's head, no line longer than the numbers below it."""
+    title = metric_title(metric).replace("latency ", "").replace("throughput", "ops/s").replace("over ", "/ ")
+    return "\n".join(title.split(" ", 1))
+
+
 def _points_across(report: Report, labels: list[str]) -> Table:
     table = _table()
-    table.add_column("")
-    for label in labels:
-        table.add_column(escape(label), justify="right")
+    table.add_column("", no_wrap=True, min_width=24)
+    for setup in report.experiment.setups:
+        table.add_column(escape(setup.title), justify="right")
     for name in sorted({name for point in report.points for name in point.metric_names()}):
         values = [_value(report, name, label) for label in labels]
-        if any(value not in ("–", "0") for value in values):
+        if any(value not in ("–", "0", "0 %", "0 s") for value in values):
             table.add_row(escape(name), *values)
     return table
 

@@ -63,11 +63,13 @@ class Measured(NamedTuple):
 
 
 def read_expectations(
-    lines: Mapping[str, str], axes: Sequence[Vary], measures: Sequence[str], problems: list[str], where: str
+    lines: Mapping[str, str | list[str]], axes: Sequence[Vary], measures: Sequence[str], problems: list[str], where: str
 ) -> list[Expectation]:
     """The lines of `[expect]`; whatever is wrong with them is added to `problems`."""
     found = []
-    for key, text in lines.items():
+    for key, text in (
+        (key, text) for key, texts in lines.items() for text in ([texts] if isinstance(texts, str) else texts)
+    ):
         try:
             condition = parse_condition(text)
             subject = _resolved(parse_reference(key), axes, measures)

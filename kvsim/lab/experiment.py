@@ -70,7 +70,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     faults: list[dict[str, Any]] = []
     vary: dict[str, Any] = {}
     variant: list[_Variant] = []
-    expect: dict[str, str] = {}
+    expect: dict[str, str | list[str]] = {}
     measure: _Measure = _Measure()
 
 
@@ -91,6 +91,11 @@ class Setup(NamedTuple):
     def label(self) -> str:
         """`r=1,w=2`; empty where nothing varies."""
         return ",".join(f"{name}={value}" for name, value in self.where)
+
+    @property
+    def title(self) -> str:
+        """The label for pictures and tables: `raft, clients = 16`."""
+        return ", ".join(value if name == "variant" else f"{name} = {value}" for name, value in self.where)
 
     def run_label(self, seed: int) -> str:
         """`r=1,seed=0`: names the run's folder."""

@@ -9,7 +9,7 @@ import copy
 import itertools
 import json
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from kvsim.core.design import AXES
@@ -54,7 +54,7 @@ def shown(value: Any) -> str:
 
 def set_key(table: Table, path: str, value: Any) -> None:
     """Set a key by its dotted path, in place; a strategy given by its name alone becomes a table. Raises ValueError."""
-    keys = path.split(".")
+    keys = keys_of(path)
     here: Any = table
     for depth, key in enumerate(keys[:-1]):
         here = _step(here, key, keys[: depth + 1])
@@ -65,6 +65,19 @@ def set_key(table: Table, path: str, value: Any) -> None:
         here[last] = value
     else:
         raise ValueError(f"{path}: {'.'.join(keys[:-1])} is no table, so nothing can be set in it")
+
+
+def keys_of(path: str) -> list[str]:
+    """The keys of a dotted path, by TOML's rules: `machines.cpu."quorum.store"` has three. Raises ValueError."""
+    try:
+        here: Any = tomllib.loads(f"{path} = 0")
+    except tomllib.TOMLDecodeError:
+        raise ValueError(f"{path}: expected keys joined by dots, such as design.replication.r") from None
+    keys = []
+    while isinstance(here, dict):
+        [(key, here)] = here.items()
+        keys.append(key)
+    return keys
 
 
 def _step(here: Any, key: str, path: Sequence[str]) -> Any:
@@ -115,6 +128,7 @@ def short_names(paths: Sequence[str]) -> list[str]:
 def axes_of(vary: Mapping[str, Any], variants: Sequence[Table], file: str) -> list[Vary]:
     """The axes of the grid, variants first. Raises `SettingsError`."""
     problems = []
+    vary = dict(_flat(vary))
     for path, values in vary.items():
         if not isinstance(values, list) or not values:
             problems.append(f'{file}: vary."{path}": expected a list of values, got {values!r}')
@@ -127,6 +141,15 @@ def axes_of(vary: Mapping[str, Any], variants: Sequence[Table], file: str) -> li
     if variants:
         axes.insert(0, Vary("variant", "variant", tuple(variant["name"] for variant in variants)))
     return axes
+
+
+def _flat(vary: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Axes by their dotted paths, written as one quoted key or as tables."""
+    for key, value in vary.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{path}{key}.")
+        else:
+            yield path + key, value
 
 
 def points_of(base: Table, axes: Sequence[Vary], variants: Iterable[Table], file: str) -> list[Point]:

@@ -52,6 +52,7 @@ METRICS: dict[str, Meaning] = {
         "", "share of the time that the busiest node's CPU worked; over 1 with several cores", "lower"
     ),
     "keys_max_over_mean": Meaning("", "keys on the fullest ServerData, over the mean", "lower"),
+    "keys_deviation_over_mean": Meaning("", "standard deviation of keys on a ServerData, over the mean", "lower"),
     "diverged_keys": Meaning("", "keys of which two running replicas differ at the end", "lower"),
     "recovery_s": Meaning(
         "s", "from a fault's start until operations succeed at half the pace they had before", "lower"
@@ -132,7 +133,7 @@ def _staleness(seen: Observations) -> Iterator[tuple[str, float]]:
         yield "stale_read_share", sum(1 for by_ns in stale if by_ns) / len(stale)
         if (found := percentile(stale, PERCENTILES["p99"])) is not None:
             yield "staleness_p99_s", found / 1e9
-    yield "acknowledged_writes_lost", len(lost_writes(seen.history))
+    yield "acknowledged_writes_lost", len(lost_writes(seen.final_history()))
 
 
 def _costs(seen: Observations) -> Iterator[tuple[str, float]]:
@@ -155,6 +156,7 @@ def _stock(seen: Observations) -> Iterator[tuple[str, float]]:
     if seen.stock.data_bytes:
         yield "stored_bytes_over_data", seen.stock.stored_bytes / seen.stock.data_bytes
         yield "keys_max_over_mean", _max_over_mean(seen.stock.keys_by_node.values())
+        yield "keys_deviation_over_mean", _deviation_over_mean(seen.stock.keys_by_node.values())
 
 
 def _recoveries(seen: Observations) -> Iterator[tuple[str, float]]:
@@ -172,3 +174,9 @@ def _share(flags: Iterable[bool], of: int) -> float:
 def _max_over_mean(counts: Iterable[int]) -> float:
     counts = list(counts)
     return max(counts) * len(counts) / sum(counts)
+
+
+def _deviation_over_mean(counts: Iterable[int]) -> float:
+    counts = list(counts)
+    squares = len(counts) * sum(count * count for count in counts) - sum(counts) ** 2
+    return math.sqrt(squares) / sum(counts)

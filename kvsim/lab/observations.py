@@ -101,6 +101,11 @@ class Observations:
         assert op.completed_ns is not None, "only an operation that ended has a latency"
         return op.completed_ns - self.intended_ns.get(op.invoked, op.invoked_ns)
 
+    def final_history(self) -> History:
+        """All writes, but of the reads only the final ones: an earlier one may be stale with nothing being lost."""
+        checked_ns = self.phases.checked_ns
+        return History(e for e in self.history.events if e.op != "read" or e.time_ns >= checked_ns)
+
     def since_start_s(self, time_ns: Nanoseconds) -> float:
         """A time as plots show it: seconds since the workload began."""
         return (time_ns - self.phases.workload_ns) / 1e9

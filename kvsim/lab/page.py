@@ -93,17 +93,22 @@ def _points(labels: Sequence[str]) -> str:
 
 def _promises(report: Report) -> str:
     everywhere = len(report.experiment.setups)
-    rows = []
+    rows, unjudged = [], []
     for judged in report.promises:
         kind, words = VERDICTS[judged.verdict]
         if not judged.claimed:
             kind = "open"
         where = () if len(judged.points) == everywhere else judged.points
-        rows.append(
-            f"<tr><td><b>{escape(judged.promise.subject)}</b>: {escape(judged.promise.claim)}{_points(where)}</td>"
-            f'<td class="{kind}">{words}</td><td>{escape(judged.evidence)}</td></tr>'
-        )
-    return _table(("claimed", "verdict", "evidence"), rows)
+        claim = f"<td><b>{escape(judged.promise.subject)}</b>: {escape(judged.promise.claim)}{_points(where)}</td>"
+        if judged.verdict:
+            rows.append(f'<tr>{claim}<td class="{kind}">{words}</td><td>{escape(judged.evidence)}</td></tr>')
+        else:
+            unjudged.append(f"<tr>{claim}</tr>")
+    text = _table(("claimed", "verdict", "evidence"), rows)
+    if unjudged:
+        summary = f"{len(unjudged)} further promises, which no judge can refute from a history"
+        text += f"<details><summary>{summary}</summary>{_table(('claimed',), unjudged)}</details>"
+    return text
 
 
 def _compared(report: Report) -> str:

@@ -9,10 +9,14 @@ from kvsim.check.durability import durability
 from kvsim.check.linearizable import linearizable
 from kvsim.check.verdict import NotRefuted, Refuted, Undecided, Verdict
 from kvsim.core.guarantee import Promise
-from kvsim.core.history import History, Key
+from kvsim.core.history import Key
+from kvsim.lab.observations import Observations
 
-JUDGES: Mapping[str, Callable[[History], Verdict]] = {"linearizable": linearizable, "durability": durability}
-"""The judges that promises name; every history is put before all of them, claimed or not."""
+JUDGES: Mapping[str, Callable[[Observations], Verdict]] = {
+    "linearizable": lambda seen: linearizable(seen.history),
+    "durability": lambda seen: durability(seen.final_history()),
+}
+"""The judges that promises name; every run is put before all of them, claimed or not."""
 NOT_CLAIMED = {
     "linearizable": Promise("consistency", "linearizable (not claimed)", "linearizable"),
     "durability": Promise("durability", "acknowledged writes are kept (not claimed)", "durability"),
@@ -31,9 +35,9 @@ class Judged(NamedTuple):
     """Labels of the points whose designs it belongs to."""
 
 
-def judge_history(history: History) -> dict[str, Verdict]:
+def judge_run(seen: Observations) -> dict[str, Verdict]:
     """What every judge says."""
-    return {name: judge(history) for name, judge in JUDGES.items()}
+    return {name: judge(seen) for name, judge in JUDGES.items()}
 
 
 def summed_up(runs: Iterable[tuple[str, str, Iterable[Promise], Mapping[str, Verdict]]]) -> list[Judged]:

@@ -52,12 +52,13 @@ class Report:
                 found[labelled(name, point.label)] = estimate([at[name] for at in point.by_seed if name in at])
         return dict(sorted(found.items()))
 
-    def key_metrics(self, most: int) -> list[str]:
-        """The metrics that tell this experiment's story: those of its findings, then the usual ones that vary."""
+    def key_metrics(self, most: int, varying: bool = False) -> list[str]:
+        """What tells the story: the metrics of the findings, then the usual ones; or of these what varies."""
         asked = [e.subject.metric for e in self.experiment.expectations]
-        usual = [name for name in USUAL if len({found.mean for found in self._of(name)}) > 1]
-        found = [name for name in dict.fromkeys((*asked, *usual, *USUAL)) if self._of(name)]
-        return found[:most]
+        names = [name for name in dict.fromkeys((*asked, *USUAL)) if self._of(name)]
+        differing = [name for name in names if _differ([found.mean for found in self._of(name)])]
+        chosen = differing if varying and differing else list(dict.fromkeys((*asked, *differing, *names)))
+        return [name for name in chosen if self._of(name)][:most]
 
     def _of(self, metric: str) -> list[Estimate]:
         labels = [labelled(metric, point.label) for point in self.points]
@@ -112,6 +113,11 @@ class Report:
             },
             "exit_code": self.exit_code,
         }
+
+
+def _differ(means: list[float]) -> bool:
+    """Whether the values differ by more than could be seen in a picture."""
+    return max(means) - min(means) > 0.01 * max(abs(mean) for mean in means)
 
 
 def labelled(metric: str, label: str) -> str:

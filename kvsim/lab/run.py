@@ -15,7 +15,7 @@ from kvsim.lab.experiment import Setup
 from kvsim.lab.measures import MEASURES
 from kvsim.lab.metrics import measure
 from kvsim.lab.observations import Costs, FaultWindow, Observations, Phases, Stock
-from kvsim.lab.promises import judge_history
+from kvsim.lab.promises import judge_run
 from kvsim.lab.sim_driver import SimDriver
 from kvsim.sim.faults import Window, install
 from kvsim.sim.world import World
@@ -68,7 +68,7 @@ def judged(setup: Setup, seed: int, seen: Observations, measures: tuple[str, ...
     metrics = measure(seen)
     for name in measures:
         metrics.update(MEASURES[name](seen))
-    return Run(setup, seed, seen, dict(sorted(metrics.items())), judge_history(seen.history), failures)
+    return Run(setup, seed, seen, dict(sorted(metrics.items())), judge_run(seen), failures)
 
 
 class _Story:

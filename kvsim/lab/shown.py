@@ -18,7 +18,7 @@ def shown_value(metric: str, value: float) -> str:
     if unit == "s" or (not unit and name.endswith("_s")):
         return shown_duration(value * 1e9) if value else "0 s"
     if name.endswith("_share"):
-        return f"{value * 100:.3g} %" if value in (0, 1) or 0.0005 <= value < 0.9995 else f"{value * 100:.5g} %"
+        return f"{value * 100:.5g} %" if 0.9995 <= value < 0.99999 else f"{value * 100:.3g} %"
     if value == int(value) and abs(value) < 1e7:
         return f"{int(value):,}"
     return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.3g}"

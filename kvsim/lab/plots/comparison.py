@@ -35,7 +35,7 @@ def draw_comparisons(report: Report, folder: Path) -> list[Plot]:
 
 
 def _draw_axis(report: Report, folder: Path, axis: Vary) -> Plot:
-    metrics = report.key_metrics(PANELS)
+    metrics = report.key_metrics(PANELS, varying=True)
     rows, columns = grid(len(metrics))
     drawn = figure(max(2.75 * columns + 0.3, 4.2), 2.35 * rows + 0.5)
     panels = drawn.subplots(rows, columns, squeeze=False)
@@ -63,7 +63,9 @@ def _lines(points: list[Measured], axis: Vary) -> dict[str, dict[str, Measured]]
     """By the values of the other axes: the point at each value of this one."""
     lines: dict[str, dict[str, Measured]] = {}
     for point in points:
-        rest = ", ".join(f"{name} = {value}" for name, value in point.where if name != axis.name)
+        rest = ", ".join(
+            value if name == "variant" else f"{name} = {value}" for name, value in point.where if name != axis.name
+        )
         lines.setdefault(rest, {})[dict(point.where)[axis.name]] = point
     return dict(list(lines.items())[:LINES_AT_MOST])
 
@@ -81,12 +83,14 @@ def _panel(axes: Axes, axis: Vary, metric: str, lines: dict[str, dict[str, Measu
         series.append((label, found))
     scale = _scale(metric, [e.high for _, found in series for _, e in found])
     for number, (label, found) in enumerate(series):
+        if numbers is None:  # side by side, so that none hides another
+            step = min(0.12, 0.6 / len(series))
+            found = [(at + step * (number - (len(series) - 1) / 2), e) for at, e in found]
         _series(axes, number, label, found, scale.size, joined=numbers is not None)
     axes.set_title(metric_title(metric))
     axes.set_ylabel(scale.unit or "")
-    axes.set_ylim(bottom=0)
-    if axes.get_ylim()[1] == 0:
-        axes.set_ylim(top=1)
+    highest = max((e.high for _, found in series for _, e in found), default=0.0)
+    axes.set_ylim(0, highest * 1.1 / scale.size if highest > 0 else 1)
     _label_values(axes, axis, values, numbers)
 
 
@@ -104,11 +108,10 @@ def _series(
 
 def _label_values(axes: Axes, axis: Vary, values: list[str], numbers: list[float] | None) -> None:
     if numbers is None:
-        axes.set_xticks(range(len(values)), values, rotation=30 if max(map(len, values)) > 8 else 0)
-        if max(map(len, values)) > 8:
-            for text in axes.get_xticklabels():
-                text.set_horizontalalignment("right")
-        axes.margins(x=0.2)
+        crowded = sum(map(len, values)) > 20
+        axes.set_xticks(range(len(values)), values, rotation=30 if crowded else 0, ha="right" if crowded else "center")
+        axes.set_xlim(-0.6, len(values) - 0.4)
+        axes.grid(visible=False, axis="x")
         return
     if min(numbers) > 0 and max(numbers) / min(numbers) > SPREAD:
         axes.set_xscale("log")
@@ -146,6 +149,8 @@ def _scale(metric: str, values: list[float]) -> Scale:
 def metric_title(metric: str) -> str:
     """`read_latency_p99_s` is `read latency p99`."""
     name, bracket, fault = metric.partition("[")
+    name = {"stale_read_share": "stale reads"}.get(name, name)
     for ending in ("_ops_per_s", "_share", "_s"):
         name = name.removesuffix(ending)
-    return name.replace("_", " ") + (f" ({fault.rstrip(']')})" if bracket else "")
+    name = name.replace("_", " ").replace("cpu", "CPU")
+    return name + (f" ({fault.rstrip(']')})" if bracket else "")

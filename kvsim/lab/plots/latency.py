@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 
 from kvsim.lab.metrics import GROUPS, latencies_ns
-from kvsim.lab.plots.style import LINES_AT_MOST, Plot, figure, legend_below, look, plain_numbers, save, time_scale
+from kvsim.lab.plots.style import LINES_AT_MOST, Plot, figure, legend_below, look, plain_numbers, save, some, time_scale
 from kvsim.lab.report import Report
 
 STEPS = 400
@@ -17,11 +17,12 @@ STEPS = 400
 def draw_latency(report: Report, folder: Path) -> list[Plot]:
     """One panel for each kind of operation; nothing where nothing succeeded."""
     by_group: dict[str, list[tuple[int, str, list[int]]]] = {}
-    for number, setup in enumerate(report.experiment.setups[:LINES_AT_MOST]):
+    setups = some(report.experiment.setups, LINES_AT_MOST)
+    for number, setup in enumerate(setups):
         for group in GROUPS:
             pooled = sorted(ns for run in report.runs_of(setup) for ns in latencies_ns(run.seen, group))
             if pooled:
-                by_group.setdefault(group, []).append((number, setup.label or group, pooled))
+                by_group.setdefault(group, []).append((number, setup.title or group, pooled))
     if not by_group:
         return []
     drawn = figure(3.6 * len(by_group) + 0.4, 3.7)
@@ -40,7 +41,8 @@ def draw_latency(report: Report, folder: Path) -> list[Plot]:
         axes.set_ylim(0, 1.02)
     panels[0].set_ylabel("share of operations answered by then")
     legend_below(drawn, max(panels, key=lambda axes: len(axes.get_lines())))
-    more = "" if len(report.experiment.setups) <= LINES_AT_MOST else f" The first {LINES_AT_MOST} points are shown."
+    points = len(report.experiment.setups)
+    more = "" if points == len(setups) else f" {len(setups)} of {points} points are shown."
     caption = (
         "Left is faster; a long flat end is a slow tail. Successful operations of the measured part, all seeds." + more
     )

@@ -4,41 +4,58 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kvsim.lab.plots.style import COLOURS, GREY, PANELS_AT_MOST, Plot, figure, grid, save
+from matplotlib.axes import Axes
+
+from kvsim.lab.experiment import Setup
+from kvsim.lab.observations import Observations
+from kvsim.lab.plots.style import COLOURS, GREY, PANELS_AT_MOST, Plot, figure, grid, save, some
 from kvsim.lab.report import Report
+
+NAMED_AT_MOST = 10
+"""Of more nodes only the ServerData are drawn, without their names."""
 
 
 def draw_load(report: Report, folder: Path) -> list[Plot]:
     """Small multiples; nothing where the world did not count."""
-    setups = [s for s in report.experiment.setups if sum(report.runs_of(s)[0].seen.costs.load_by_node.values())]
-    setups = setups[:PANELS_AT_MOST]
+    all_setups = [s for s in report.experiment.setups if sum(report.runs_of(s)[0].seen.costs.load_by_node.values())]
+    setups = some(all_setups, PANELS_AT_MOST)
     if not setups:
         return []
     rows, columns = grid(len(setups))
     nodes = max(len(setup.cluster.everyone()) for setup in setups)
-    drawn = figure(max(2.6 * columns + 0.6, 4.2), rows * (0.75 + 0.2 * nodes) + 0.4)
-    panels = drawn.subplots(rows, columns, sharex=True, squeeze=False)
+    many = nodes > NAMED_AT_MOST
+    drawn = figure(max(2.6 * columns + 0.6, 4.2), rows * (2.0 if many else 0.75 + 0.2 * nodes) + 0.4)
+    panels = drawn.subplots(rows, columns, sharex=True, sharey=many, squeeze=False)
     for at, axes in enumerate(panels.flat):
         if at >= len(setups):
             axes.set_visible(False)
             continue
-        seen = report.runs_of(setups[at])[0].seen
-        load = {node: count / seen.measured_s for node, count in seen.costs.load_by_node.items()}
+        _panel(axes, setups[at], report.runs_of(setups[at])[0].seen, many)
+    for axes in panels[-1]:
+        axes.set_xlabel("ServerData, busiest first" if many else "messages handled a second")
+    for axes in panels[:, 0] if many else ():
+        axes.set_ylabel("messages a second")
+    which = "" if len(all_setups) == len(setups) else f" {len(setups)} of {len(all_setups)} points are shown."
+    caption = "Even bars are a balanced load; the dashed line is the mean of the ServerData. Measured part, "
+    return [save(drawn, folder, "load", "Load by node", f"{caption}seed {report.seed}.{which}")]
+
+
+def _panel(axes: Axes, setup: Setup, seen: Observations, many: bool) -> None:
+    load = {node: count / seen.measured_s for node, count in seen.costs.load_by_node.items()}
+    data = [load[name] for name in seen.cluster.data]
+    mean = sum(data) / len(data)
+    if many:
+        axes.bar(range(len(data)), sorted(data, reverse=True), color=COLOURS[0], width=0.8)
+        axes.axhline(mean, color=GREY, linewidth=1, linestyle="--")
+        axes.set_xticks([])
+    else:
         names = list(load)
         axes.barh(names, list(load.values()), color=[COLOURS[_role(name)] for name in names], height=0.7)
-        mean = sum(load.values()) / len(load)
         axes.axvline(mean, color=GREY, linewidth=1, linestyle="--")
         axes.invert_yaxis()
+        axes.tick_params(axis="y", labelsize=8)
         axes.grid(visible=False, axis="y")
-        axes.set_title(setups[at].label or "load")
-        axes.tick_params(axis="y", labelsize=8 if nodes <= 8 else 6.5)
-    for axes in panels[-1]:
-        axes.set_xlabel("messages handled a second")
-    more = "" if len(report.experiment.setups) <= len(setups) else f" The first {len(setups)} points are shown."
-    caption = (
-        f"Even bars are a balanced load; the dashed line is the mean over all nodes. Measured part, seed {report.seed}."
-    )
-    return [save(drawn, folder, "load", "Load by node", caption + more)]
+    axes.set_title(setup.title or "load", fontsize=8.5 if len(setup.title) > 20 else 10)
 
 
 def _role(node: str) -> int:

@@ -7,18 +7,18 @@ from pathlib import Path
 from matplotlib.axes import Axes
 
 from kvsim.lab.metrics import stale_reads_ns
-from kvsim.lab.plots.style import LINES_AT_MOST, Plot, figure, legend_below, look, plain_numbers, save, time_scale
+from kvsim.lab.plots.style import LINES_AT_MOST, Plot, figure, legend_below, look, plain_numbers, save, some, time_scale
 from kvsim.lab.report import Report
 
 
 def draw_staleness(report: Report, folder: Path) -> list[Plot]:
     """Two panels; nothing where every read was fresh."""
     lines: list[tuple[int, str, list[float], int]] = []
-    for number, setup in enumerate(report.experiment.setups[:LINES_AT_MOST]):
+    for number, setup in enumerate(some(report.experiment.setups, LINES_AT_MOST)):
         behind = [by_ns for run in report.runs_of(setup) for _, by_ns in stale_reads_ns(run.seen)]
         if behind:
             stale = sorted(by_ns / 1e9 for by_ns in behind if by_ns)
-            lines.append((number, setup.label or "all reads", stale, len(behind)))
+            lines.append((number, setup.title or "all reads", stale, len(behind)))
     if not any(stale for _, _, stale, _ in lines):
         return []
     drawn = figure(7.6, 3.6)

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+T = TypeVar("T")
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8F7700")
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (3, 1)), (0, (1, 3)))
@@ -127,8 +129,16 @@ def shade(axes: Axes, faults: Sequence[tuple[str, float, float]]) -> None:
         )  # fmt: skip
 
 
-def legend_below(drawn: Figure, axes: Axes, columns: int = 4, title: str | None = None) -> None:
-    """One legend for all panels, under them."""
+def legend_below(drawn: Figure, axes: Axes) -> None:
+    """One legend for all panels, under them, as wide as the labels let it be."""
     handles, labels = axes.get_legend_handles_labels()
     if len(labels) > 1:
-        drawn.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(labels)), title=title)
+        columns = int(drawn.get_figwidth() * 12 / (max(map(len, labels)) + 9))
+        drawn.legend(handles, labels, loc="outside lower center", ncols=max(1, min(columns, len(labels))))
+
+
+def some(items: Sequence[T], most: int) -> list[T]:
+    """All of them, or `most` of them evenly spread, the first and the last included."""
+    if len(items) <= most:
+        return list(items)
+    return [items[round(at * (len(items) - 1) / (most - 1))] for at in range(most)]

@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 
 from kvsim.lab.observations import Observations
-from kvsim.lab.plots.style import COLOURS, GREY, Plot, figure, save, shade
+from kvsim.lab.plots.style import COLOURS, GREY, Plot, figure, save, shade, some
 from kvsim.lab.report import Report
 
 BINS = 100
@@ -16,28 +16,34 @@ ROWS_AT_MOST = 6
 
 def draw_timeline(report: Report, folder: Path) -> list[Plot]:
     """One row for each point."""
-    setups = report.experiment.setups[:ROWS_AT_MOST]
+    setups = some(report.experiment.setups, ROWS_AT_MOST)
+    shown = [report.runs_of(setup)[0].seen for setup in setups]
+    draws = [_throughput]
+    if not all(seen.answered(op) for seen in shown for op in seen.operations):
+        draws.append(_availability)
     drawn = figure(7.6, 1.0 + 1.45 * len(setups))
-    panels = drawn.subplots(len(setups), 2, sharex=True, sharey="col", squeeze=False)
-    for row, setup in enumerate(setups):
-        seen = report.runs_of(setup)[0].seen
-        left, right = panels[row]
-        _throughput(left, seen)
-        _availability(right, seen)
-        for axes in (left, right):
+    panels = drawn.subplots(len(setups), len(draws), sharex=True, sharey="col", squeeze=False)
+    for setup, seen, row in zip(setups, shown, panels, strict=True):
+        for axes, draw in zip(row, draws, strict=True):
+            draw(axes, seen)
             shade(axes, [(f.name, seen.since_start_s(f.start_ns), seen.since_start_s(f.end_ns)) for f in seen.faults])
             _warm_up(axes, seen)
-        left.set_title(setup.label or "throughput")
-        if not setup.label:
-            right.set_title("availability")
-        left.set_ylabel("ops/s")
-        right.set_ylabel("% answered")
+        row[0].set_title(setup.title)
     for axes in panels[-1]:
         axes.set_xlabel("time since the workload began (s)")
-    more = "" if len(report.experiment.setups) <= ROWS_AT_MOST else f" The first {ROWS_AT_MOST} points are shown."
+    points = len(report.experiment.setups)
+    more = "" if points == len(setups) else f" {len(setups)} of {points} points are shown."
     caption = (
-        "Left: successful operations a second, by when they were answered. Right: of those begun at that time, "
-        f"the share that was answered. Faults are shaded; seed {report.seed}." + more
+        "Operations answered a second"
+        + (
+            "; right, the share of those begun at that time that were answered"
+            if len(draws) > 1
+            else ", all that began"
+        )
+        + (". Faults are shaded" if any(seen.faults for seen in shown) else "")
+        + (". The dotted line ends the warm-up" if any(_has_warm_up(seen) for seen in shown) else "")
+        + f". Seed {report.seed}."
+        + more
     )
     return [save(drawn, folder, "timeline", "Throughput and availability over time", caption)]
 
@@ -55,9 +61,14 @@ def _throughput(axes: Axes, seen: Observations) -> None:
             if op.completed_ns >= seen.phases.workload_ns and at < BINS:
                 counts[at] += 1
     axes.stairs(
-        [count / width for count in counts], [width * at for at in range(BINS + 1)], color=COLOURS[0], linewidth=1.2
+        [count / width for count in counts],
+        [width * at for at in range(BINS + 1)],
+        color=COLOURS[0],
+        linewidth=1.2,
+        baseline=None,
     )
     axes.set_ylim(bottom=0)
+    axes.set_ylabel("ops/s")
 
 
 def _availability(axes: Axes, seen: Observations) -> None:
@@ -72,9 +83,13 @@ def _availability(axes: Axes, seen: Observations) -> None:
     shares = [100 * answered[at] / begun[at] for at in range(BINS) if begun[at]]
     axes.plot(times, shares, color=COLOURS[1], linewidth=1.2, marker=".", markersize=3)
     axes.set_ylim(-4, 104)
+    axes.set_ylabel("% answered")
 
 
 def _warm_up(axes: Axes, seen: Observations) -> None:
-    measured_s = seen.since_start_s(seen.phases.measured_ns)
-    if measured_s > 0:
-        axes.axvline(measured_s, color=GREY, linewidth=0.8, linestyle=":")
+    if _has_warm_up(seen):
+        axes.axvline(seen.since_start_s(seen.phases.measured_ns), color=GREY, linewidth=0.8, linestyle=":")
+
+
+def _has_warm_up(seen: Observations) -> bool:
+    return seen.phases.measured_ns > seen.phases.workload_ns
