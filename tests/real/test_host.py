@@ -1,4 +1,4 @@
-"""What the real host adds to the promises of all hosts: a failed node is inert at once, links have faults, nodes tell."""
+"""What the real host adds to the promises of all: a failed node is inert at once, links have faults, nodes report."""
 
 import json
 import urllib.request
