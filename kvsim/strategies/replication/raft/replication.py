@@ -189,8 +189,8 @@ class LogReplication(RaftServer):
 
     def _on_heartbeat(self) -> None:
         """Say that we are there; step down unless a majority was heard of within an election timeout (thesis 6.2)."""
-        now_ns = self.host.now()
-        since_ns = now_ns - self.settings.election_timeout_ns
+        # The longest that is drawn: by then another may lead. Sooner, a stream that sends a lost packet again would do.
+        since_ns = self.host.now() - 2 * self.settings.election_timeout_ns
         heard = 1 + sum(progress.heard_ns >= since_ns for progress in self.followers.values())
         if heard < self.majority:
             self.become_follower(self.state.current_term, why=f"{heard} of {len(self.peers) + 1} servers heard of")
