@@ -25,7 +25,7 @@ def errors() -> str:
             "# Errors",
             "",
             "Every operation ends `ok`, `fail` (it certainly did not happen) or `info` (nobody knows). An error says",
-            "which of the two it is. The judges count on it: what failed must never be seen, and what is unknown may be.",
+            "which of the two it is. The judges count on it: what failed must never be seen, what is unknown may be.",
             "",
             "| code | did it happen? | may a retry succeed? | why | what to do |",
             "|---|---|---|---|---|",
