@@ -15,7 +15,7 @@ from kvsim.real.doors.exchange import PROBLEM, Answer, Refused
 
 RETRY_AFTER_S = 1
 
-_STATUS = {
+STATUS = {
     "already_exists": 409,
     "not_found": 404,
     "mismatch": 412,
@@ -32,7 +32,7 @@ _PRECONDITIONS = ("already_exists", "not_found", "mismatch")
 def failure(failed: OperationError, conditional: bool = False) -> Answer:
     """The answer to an operation that failed. `conditional`: the condition came in a header, and so 412 answers it."""
     kind = failed.kind
-    status = 412 if conditional and failed.code in _PRECONDITIONS else _STATUS[failed.code]
+    status = 412 if conditional and failed.code in _PRECONDITIONS else STATUS[failed.code]
     content = {
         "type": f"urn:kvsim:error:{failed.code}",
         "title": kind.why,
