@@ -39,6 +39,12 @@ def linearizable(history: History, time_limit_s: float = 10.0, memory_limit_byte
     return Undecided("; ".join(unknown[:3]) + ("; …" if len(unknown) > 3 else "")) if unknown else NotRefuted()
 
 
+def kept_by_linearizable(history: History) -> bool:
+    """Whether a short way shows that all weaker promises are kept: the operations are linearizable, and single."""
+    only_single = all(e.op not in ("scan", "txn") for e in history.events)
+    return only_single and isinstance(linearizable(history, 2.0), NotRefuted)
+
+
 def _with_failed_write(refuted: Refuted, history: History) -> Refuted:
     """Say so if a value that nobody wrote was the value of a write that failed."""
     witness = refuted.witness

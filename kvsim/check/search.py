@@ -37,6 +37,15 @@ class Limits(NamedTuple):
         """Limits that begin to count now."""
         return cls(time.monotonic() + time_limit_s, memory_limit_bytes // _BYTES_PER_CONFIGURATION)
 
+    @property
+    def memory_bytes(self) -> int:
+        """What the remembered configurations may take."""
+        return self.configurations * _BYTES_PER_CONFIGURATION
+
+    def over(self) -> bool:
+        """Whether the time is up."""
+        return time.monotonic() > self.deadline_s
+
 
 class Explained(msgspec.Struct, frozen=True):
     """Some order explains every operation."""
