@@ -19,6 +19,7 @@ Commands, where NODES are names, or nothing for all:
     deliver NODES | deliver a->b     all that is on its way to each of them now; the oldest message from a to b
     sync NODES                       what their disks have begun completes
     sync-oldest|break-disk NODE      of what its disk has begun, the oldest completes, or fails
+    fill NODE | free NODE            its disk is full up to the reserve; it has room again
     settle NODES                     deliver to them and sync, until nothing is left to do; what goes to others waits
     advance 50ms NODES | timer NODE  time passes on their clocks; the node's next timer goes off
     drop NODES | drop a->b           lose instead of deliver
@@ -217,6 +218,12 @@ class _Run:
         if work is None:
             raise ValueError(f"the disk of {node} has nothing to do")
         return work
+
+    def _fill(self, node: NodeId) -> None:
+        self._world.hosts[node].step_disk.is_full = True
+
+    def _free(self, node: NodeId) -> None:
+        self._world.hosts[node].step_disk.is_full = False
 
     def _settle(self, *nodes: NodeId) -> None:
         among = nodes or tuple(self._world.hosts)

@@ -169,6 +169,10 @@ def _faults(chance: Chance, data: tuple[str, ...]) -> list[Fault]:
 def _network_fault(chance: Chance, data: tuple[str, ...], at_ns: int, lasts_ns: int) -> Fault:
     if chance.happens(0.2):
         return Loss(at_ns=at_ns, lasts_ns=lasts_ns, share=0.3)
+    if chance.happens(0.2):
+        one, other = chance.pick(data), chance.pick((*data, "view-1"))
+        if one != other:
+            return Partition(at_ns=at_ns, lasts_ns=lasts_ns, sides=((one,), (other,)))
     if chance.happens(0.5):
         return Partition(at_ns=at_ns, lasts_ns=lasts_ns, sides=(("primary",),))
     sides = list(data)

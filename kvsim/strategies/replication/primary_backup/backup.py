@@ -99,7 +99,7 @@ class Backup(ViewMember):
 
     @receives(Transfer)
     def transfer(self, sender: NodeId, m: Transfer) -> None:
-        if not self._is_from_primary(sender, m.view):
+        if not self._is_from_primary(sender, m.view) or self.is_full:
             return
         if m.at == 0:
             self.parts.clear()

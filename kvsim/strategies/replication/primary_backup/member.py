@@ -55,6 +55,7 @@ class ViewMember(Replication):
         self.state = MemberState()
         self.incarnation = 0
         self.caught_up: tuple[NodeId, ...] = ()
+        self.silent: tuple[NodeId, ...] = ()
         self.view_service = site.cluster.services[0]
 
     def start(self, recovered: Recovered) -> None:
@@ -70,9 +71,9 @@ class ViewMember(Replication):
     def ping(self) -> None:
         """Tell the view service that this node lives; at the same time the acknowledgement of the view it is in."""
         view = self.state.view
-        if not self.leads and self.site.design.durability == "disk" and self.host.disk.full():
+        if not self.leads and self.is_full:
             return  # a backup that cannot store would hold up every write: let the view go on without it
-        ping = Ping(view.number if view else 0, self.incarnation, self.host.now(), self.caught_up)
+        ping = Ping(view.number if view else 0, self.incarnation, self.host.now(), self.caught_up, self.silent)
         self.tell(self.view_service, ping, Channel.DATAGRAM)
 
     @receives(ViewNow)
@@ -98,7 +99,7 @@ class ViewMember(Replication):
         self.state.view = view
         self.state.following = False
         self.state.lease_until_ns = 0
-        self.caught_up = ()
+        self.caught_up = self.silent = ()
         if self.host.wants(ViewAdopted):
             self.host.record(ViewAdopted(self.role_name, view))
         self.adopted(old if led else None, view)
@@ -121,6 +122,11 @@ class ViewMember(Replication):
         if view is not None and self.host.id in view.backups:
             return "backup"
         return "primary" if self.leads else "spare"
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room left for what this node would have to vouch for."""
+        return self.site.design.durability == "disk" and self.host.disk.full()
 
     def must_lead(self) -> GroupView:
         """The view that this node leads. Raises if it leads none."""

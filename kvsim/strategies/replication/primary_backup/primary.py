@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 import msgspec
 
 from kvsim.core.axes import Site
-from kvsim.core.message import NodeId
+from kvsim.core.message import Message, Nanoseconds, NodeId
 from kvsim.core.node import receives
 from kvsim.core.operation import OutcomeUnknown, Unavailable, Write, Written
 from kvsim.core.replica import Change, Known, change_for
@@ -40,6 +40,8 @@ class Follower(msgspec.Struct):
     counts_from: int | None = None
     """Changes from this number on are vouched for only when this node has stored them; None: never, it is joining."""
     stored_at_tick: int = -1
+    waits_since_ns: Nanoseconds | None = None
+    """Since when it has owed an answer; None: it owes none."""
     checked_in_round: int = 0
     """The round whose answer tells whether it lacks something; 0: none is asked for that."""
 
@@ -59,6 +61,8 @@ class Primary(Backup):
         self.round = 0
         self._waiting: list[tuple[int, int, Future[bool]]] = []
         self._waits = 0
+        self._late = 0
+        self._first_number = 0
         self._rounds: dict[int, tuple[dict[NodeId, None], Future[bool]]] = {}
 
     def adopted(self, led: GroupView | None, view: GroupView) -> None:
@@ -70,6 +74,7 @@ class Primary(Backup):
             self.state.committed = 0  # what is committed shows when the others have answered
             self._give_up()
         if self.leads:
+            self._first_number = self.state.position.counter + 1
             for node in view.backups:
                 follower = before.get(node) if stays else None
                 counted = follower is not None and follower.counts_from is not None
@@ -79,6 +84,14 @@ class Primary(Backup):
             self._advance()
 
     def tick(self) -> None:
+        now = self.host.now()
+        self.silent = tuple(
+            node
+            for node, follower in self.followers.items()
+            if follower.counts_from is not None
+            and follower.waits_since_ns is not None
+            and now - follower.waits_since_ns >= self.settings.dead_after_ns
+        )
         super().tick()
         last = self.state.position.counter
         still = [
@@ -95,14 +108,14 @@ class Primary(Backup):
     def order(self, op: Write, existed: bool | None, view: GroupView) -> Written:
         """Give a write its place behind all others, here and on its way to the others. Nothing is vouched for yet."""
         state = self.state
-        if state.position.counter - state.committed > UNCOMMITTED_KEPT:
+        if state.position.counter - max(state.committed, self._first_number - 1) >= UNCOMMITTED_KEPT:
             raise Unavailable(f"{UNCOMMITTED_KEPT} changes wait for the backups of view {view.number}")
         after = state.position
         change = change_for(op, Version(after.counter + 1, f"v{view.number}"), existed)
         self.take(change)
         message = Replicate(view.number, after, change)
         for node in self.followers:
-            self.tell(node, message)
+            self._expect(node, message)
         return Written(change.version, existed)
 
     async def committed(self, number: int) -> bool:
@@ -115,7 +128,24 @@ class Primary(Backup):
         deadline = self.host.after(self.site.design.timeout_ns, lambda: done.complete(False))
         is_committed = await done
         deadline.cancel()
+        if not is_committed:
+            self._forget_late()
         return is_committed
+
+    def _forget_late(self) -> None:
+        """Keep the queue no longer than twice what still waits in it."""
+        self._late += 1
+        if 2 * self._late > len(self._waiting):
+            self._late = 0
+            self._waiting = [waiting for waiting in self._waiting if not waiting[2].done]
+            heapify(self._waiting)
+
+    def _expect(self, node: NodeId, message: Message) -> None:
+        """Send something that wants an answer."""
+        follower = self.followers[node]
+        if follower.waits_since_ns is None:
+            follower.waits_since_ns = self.host.now()
+        self.tell(node, message)
 
     def made_durable(self) -> None:
         super().made_durable()
@@ -125,6 +155,7 @@ class Primary(Backup):
     @receives(Stored)
     def stored(self, sender: NodeId, m: Stored) -> None:
         if self._is_from_follower(sender, m.view):
+            self.followers[sender].waits_since_ns = None
             self._count(sender, m.durable)
 
     def _count(self, node: NodeId, number: int) -> None:
@@ -187,6 +218,7 @@ class Primary(Backup):
             if not asked:
                 answered.complete(True)
         follower = self.followers[sender]
+        follower.waits_since_ns = None
         if m.same:
             self._count(sender, m.durable)
         elif m.round == follower.checked_in_round:
@@ -201,7 +233,7 @@ class Primary(Backup):
         for node in nodes:
             if check:
                 self.followers[node].checked_in_round = self.round
-            self.tell(node, Probe(view, self.state.position, self.round))
+            self._expect(node, Probe(view, self.state.position, self.round))
 
     def _transfer(self, node: NodeId) -> None:
         """Send the whole state; changes made from now on follow on the same stream."""

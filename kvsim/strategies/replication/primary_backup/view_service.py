@@ -50,6 +50,7 @@ class ViewService(Component):
         self.state = ServiceState()
         self.heard: dict[NodeId, Heard] = {}
         self.caught_up: tuple[NodeId, ...] = ()
+        self.silent: tuple[NodeId, ...] = ()
         self.deciding = False
         self.nodes = site.cluster.data
         self.copies = min(settings.copies or len(self.nodes), len(self.nodes))
@@ -74,7 +75,7 @@ class ViewService(Component):
         state = self.state
         is_from_primary = sender == state.view.primary and m.view == state.view.number
         if is_from_primary:
-            self.caught_up = m.caught_up
+            self.caught_up, self.silent = m.caught_up, m.silent
         if self.deciding:
             return  # an answer would lengthen the lease of a primary that is being replaced
         if is_from_primary:
@@ -97,7 +98,7 @@ class ViewService(Component):
         alive = {
             node: heard.incarnation
             for node, heard in self.heard.items()
-            if now - heard.at_ns < self.settings.dead_after_ns
+            if now - heard.at_ns < self.settings.dead_after_ns and node not in self.silent
         }
         if not state.view.number:
             is_early = now - self.started_ns < self.settings.dead_after_ns
@@ -119,7 +120,7 @@ class ViewService(Component):
         if old.view == new.view:
             self._tell(new.view.primary)
         else:
-            self.caught_up = ()
+            self.caught_up = self.silent = ()
             if self.host.wants(ViewGranted):
                 self.host.record(ViewGranted(new.view))
             for node in self.nodes:

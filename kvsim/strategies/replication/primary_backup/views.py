@@ -45,6 +45,8 @@ class Ping(Message, tag="primary_backup.ping"):
     sent_ns: Nanoseconds
     caught_up: tuple[NodeId, ...] = ()
     """From the primary: joining nodes that have everything now, and whose word it waits for before it answers."""
+    silent: tuple[NodeId, ...] = ()
+    """From the primary: backups that have not answered it for so long that they must leave the view, alive or not."""
 
 
 class ViewNow(Message, tag="primary_backup.view_now"):
@@ -73,7 +75,7 @@ def next_state(
 ) -> ServiceState:
     """The state that follows; the same where nothing has to change, or nothing may.
 
-    `alive` gives the incarnation of each node heard of lately. `survives`: a node that restarts still has what it
+    `alive` gives the incarnation of each node to be counted on. `survives`: a node that restarts still has what it
     promised to have (on its disk); where not, it counts as a new node.
     """
     view = state.view
