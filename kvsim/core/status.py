@@ -6,7 +6,7 @@ from kvsim.core.axes import Site
 from kvsim.core.message import MILLISECOND, Message, Nanoseconds
 from kvsim.core.node import Component, answers
 from kvsim.core.operation import Key
-from kvsim.core.waiting import Acks
+from kvsim.core.waiting import Future
 
 PATIENCE_NS: Nanoseconds = 500 * MILLISECOND
 """A node that has not answered by then is shown as silent."""
@@ -59,13 +59,20 @@ class StatusReporter(Component):
     @answers(AskCluster)
     async def ask_cluster(self, sender: str, m: AskCluster) -> ClusterStatus:
         everyone = self.site.cluster.everyone()
-        acks = Acks(len(everyone), len(everyone))
+        answers: dict[str, Message] = {}
+        complete: Future[None] = Future()
+
+        def hear(node: str, answer: Message) -> None:
+            answers[node] = answer  # a refusal too: one dead node must not make all others look silent
+            if len(answers) == len(everyone):
+                complete.complete(None)
+
         for node in everyone:
-            self.ask(node, AskNode(), acks.add)
-        deadline = self.host.after(PATIENCE_NS, acks.close)
-        await acks
+            self.ask(node, AskNode(), hear)
+        deadline = self.host.after(PATIENCE_NS, lambda: complete.complete(None))
+        await complete
         deadline.cancel()
-        heard = {node: answer for node, answer in acks.answers.items() if isinstance(answer, NodeStatus)}
+        heard = {node: answer for node, answer in answers.items() if isinstance(answer, NodeStatus)}
         return ClusterStatus(
             nodes=tuple(heard[node] for node in everyone if node in heard),
             silent=tuple(node for node in everyone if node not in heard),

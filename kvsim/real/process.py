@@ -19,6 +19,7 @@ from typing import Any
 from kvsim.core.host import DiskError, Recovered
 from kvsim.core.journal import CorruptJournal
 from kvsim.core.message import Codec, NodeId
+from kvsim.core.operation import Key
 from kvsim.real.cluster_file import ClusterFileError, Plan, read_cluster_file
 from kvsim.real.control import AskStatus, Done, Ready, SetFaults, line, read_order
 from kvsim.real.data_directory import DataDirectory, DataDirectoryError, incarnation_by_clock
@@ -26,7 +27,6 @@ from kvsim.real.disk import FileDisk
 from kvsim.real.doors.local import Door, DoorInfo
 from kvsim.real.host import RealHost
 from kvsim.real.local_client import LocalClient
-from kvsim.real.overview import KINDS, Overview
 from kvsim.real.recording import Begun, Failed, Log, RecordingHost, RecordingProgram, error_text
 from kvsim.strategies.catalogue import assemble, message_kinds
 from kvsim.transport.frames import PROTOCOL_VERSION, Hello
@@ -52,7 +52,7 @@ class NodeProcess:
         self.plan, self.node_id = plan, node_id
         self.over = asyncio.Event()
         self.failure: Exception | None = None
-        codec = Codec((*message_kinds(plan.design), *KINDS))
+        codec = Codec(message_kinds(plan.design))
         self.host = RealHost(me, file.addresses, codec, file.seed, self._failed)
         self._disk: FileDisk | None = None
         if directory is not None:
@@ -102,8 +102,7 @@ class NodeProcess:
     async def _open_doors(self) -> None:
         file = self.plan.file
         limits = self.plan.design.limits
-        overview = Overview(self.host, self.plan)
-        info = DoorInfo(self.node_id, limits, overview.describe, incarnation=str(self.host.incarnation))
+        info = DoorInfo(self.node_id, limits, self._described, incarnation=str(self.host.incarnation))
         for kind, port in (("http", file.http.get(self.node_id)), ("resp", file.resp.get(self.node_id))):
             if port is None:
                 continue
@@ -114,6 +113,19 @@ class NodeProcess:
                     f"{self.node_id} cannot open its {kind} door on port {port}: {error.strerror}; "
                     f"stop what uses the port, or choose another with --{kind}"
                 ) from error
+
+    async def _described(self, key: Key | None) -> dict[str, Any]:
+        """What `GET /v1/cluster` tells: who is there and how, the design, and where a key lies."""
+        file, status = self.plan.file, await self.local.cluster_status(key)
+        return {
+            "cluster": file.cluster_id,
+            "nodes": [{"node": n.node, "role": n.role, "facts": n.facts} for n in status.nodes],
+            "silent": status.silent,
+            "replicas": status.replicas,
+            "http": file.http,
+            "resp": file.resp,
+            "design": self.plan.design.described(),
+        }
 
     def _failed(self, error: Exception) -> None:
         self.failure = error
