@@ -37,7 +37,8 @@ class ClusterClient:
         return await self.begin(op, at)
 
     def begin(self, op: AnyOperation, at: NodeId) -> asyncio.Future[AnyResult]:
-        """Begin an operation; the future ends as `perform` does."""
+        """Begin an operation; the future ends as `perform` does. Raises `TooLarge` at once."""
+        self.plan.design.limits.check(op)
         node = self._nodes.get(at)
         if node is None:
 

@@ -13,6 +13,7 @@ from kvsim.core.message import NodeId
 from kvsim.core.settings import SettingsError
 from kvsim.real.disk import RESERVE_BYTES
 from kvsim.strategies.catalogue import cluster_of, read_design
+from kvsim.transport.frames import FRAME_LIMIT_BYTES
 from kvsim.transport.tcp import Address
 
 
@@ -93,6 +94,11 @@ def plan_of(file: ClusterFile, where: str) -> Plan:
         design = file.read_design(f"{where}: design")
     except SettingsError as error:
         raise ClusterFileError(str(error)) from error
+    if design.limits.key_bytes + design.limits.value_bytes > FRAME_LIMIT_BYTES // 2:
+        raise ClusterFileError(
+            f"{where}: design.limits: a key and its value may have {FRAME_LIMIT_BYTES // 2} bytes at most, "
+            "so that a message between nodes can hold them; lower key_bytes or value_bytes"
+        )
     cluster = cluster_of(design, file.nodes, file.frontends)
     if fingerprint_of(design, file.nodes, file.frontends) != file.fingerprint:
         raise ClusterFileError(

@@ -55,7 +55,6 @@ class FileDisk:
 
     def __init__(self, directory: Path, settle: Settle, reserve_bytes: int = RESERVE_BYTES) -> None:
         self.directory, self.reserve_bytes = directory, reserve_bytes
-        self.syncs = 0
         self.disk_bytes = 0
         self._settle = settle
         self._loop = asyncio.get_running_loop()
@@ -67,18 +66,21 @@ class FileDisk:
         self._thread = threading.Thread(target=self._work, name=f"disk of {directory.name}", daemon=True)
         self._thread.start()
 
+    @property
+    def syncs(self) -> int:
+        """How often the disk was made to sync; many who wait may share one."""
+        return self._writer.syncs
+
     def append(self, file: str, data: bytes) -> Future[None]:
         self.disk_bytes += len(data)
         self._space_bytes -= len(data)
         return self._order("append", file, data)
 
     def sync(self, file: str) -> Future[None]:
-        self.syncs += 1
         return self._order("sync", file, b"")
 
     def replace(self, file: str, data: bytes) -> Future[None]:
         self.disk_bytes += len(data)
-        self.syncs += 1
         return self._order("replace", file, data)
 
     def full(self) -> bool:
@@ -138,6 +140,7 @@ class _Writer:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.syncs = 0
         self._open: dict[str, tuple[int, int]] = {}
         """File → descriptor, length in bytes."""
         self._failure: DiskError | None = None
@@ -166,6 +169,7 @@ class _Writer:
 
     def _sync(self, file: str, waiting: list[int], results: dict[int, Exception | None]) -> None:
         if waiting:
+            self.syncs += 1
             outcome = self._try(file, lambda: sync_to_platter(self._opened(file)[0]))
             results.update(dict.fromkeys(waiting, outcome))
 
@@ -191,6 +195,7 @@ class _Writer:
     def _replace(self, file: str, data: bytes) -> None:
         if file in self._open:
             os.close(self._open.pop(file)[0])
+        self.syncs += 1
         replace_durably(self.directory / file, data)
 
     def _opened(self, file: str) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from kvsim.core.operation import OperationError
+from kvsim.core.operation import OperationError, TooLarge, Unavailable
 from kvsim.real.cluster_file import ClusterFileError, read_cluster_file
 from kvsim.real.process import EXIT_BAD_INPUT, EXIT_DEFECT, EXIT_DISK
 from kvsim.real.supervisor import Supervisor, SupervisorError, new_cluster_file
@@ -148,6 +148,43 @@ def test_nodes_die_with_their_supervisor_however_it_ends(tmp_path: Path) -> None
     deadline = time.monotonic() + 20
     while any(_runs(pid) for pid in pids):
         assert time.monotonic() < deadline, "a node outlived its supervisor"
+
+
+def test_a_nearly_full_disk_refuses_writes_and_serves_reads(tmp_path: Path) -> None:
+    file = new_cluster_file({"replication": "single_copy"}, nodes=1, data_dir=tmp_path)
+
+    async def write(session: Session) -> None:
+        await session.put(b"k", b"before")
+
+    async def write_more(session: Session) -> bytes | None:
+        with pytest.raises(Unavailable, match="disk"):
+            await session.put(b"k", b"more")
+        return await session.get(b"k")
+
+    with Supervisor(file) as cluster:
+        talk(cluster, write)
+    with Supervisor(msgspec.structs.replace(file, reserve_bytes=1 << 60)) as cluster:
+        assert talk(cluster, write_more) == b"before"
+        assert cluster.ended.empty(), "the node goes on"
+
+
+def test_values_up_to_the_limit_pass_and_larger_ones_are_refused(start: Start) -> None:
+    cluster = start({**QUORUM, "durability": "memory"})
+    limit = cluster.plan.design.limits.value_bytes
+
+    async def conversation(session: Session) -> bytes | None:
+        await session.put(b"k", bytes(limit))
+        with pytest.raises(TooLarge, match="split it"):
+            await session.put(b"k", bytes(limit + 1))
+        return await session.get(b"k")
+
+    assert talk(cluster, conversation) == bytes(limit)
+
+
+def test_limits_that_no_message_could_hold_are_refused(tmp_path: Path) -> None:
+    design = {"replication": "single_copy", "limits": {"value_bytes": 1 << 30}}
+    with pytest.raises(ClusterFileError, match="lower key_bytes or value_bytes"):
+        Supervisor(new_cluster_file(design, nodes=1, data_dir=tmp_path))
 
 
 def test_a_port_in_use_is_named_and_nothing_is_left_running(tmp_path: Path) -> None:

@@ -69,6 +69,7 @@ def test_many_who_wait_share_one_sync(tmp_path: Path, monkeypatch: pytest.Monkey
             waiting.append(some.sync("log"))
         for future in waiting:
             assert await outcome(future) is None
+        assert some.syncs == len(syncs)
 
     on_disk(tmp_path, test)
     assert (tmp_path / "log").read_bytes() == b"".join(b"%d;" % number for number in range(500))
