@@ -17,6 +17,7 @@ from kvsim.core.operation import (
     Put,
     Read,
     Remove,
+    Scan,
     TooLarge,
     Unavailable,
     Update,
@@ -289,3 +290,28 @@ def test_commands_on_different_keys_are_under_way_together(doors: OpenDoors, wir
             wire.send("SET", f"k{number}", "v")
         doors.on_loop(until(lambda: doors.store.under_way == 10))
     assert [wire.reply() for _ in range(10)] == [b"OK"] * 10
+
+
+def test_what_looks_at_everything_waits_for_all_before_it_and_all_after_it_wait(doors: OpenDoors, wire: Wire) -> None:
+    with doors.store.holding(doors.loop, Put):
+        wire.send("SET", "a", "1")
+        wire.send("DBSIZE")
+        doors.on_loop(until(lambda: doors.store.under_way > 0))
+    assert [wire.reply(), wire.reply()] == [b"OK", 1]
+    with doors.store.holding(doors.loop, Scan):
+        wire.send("DBSIZE")
+        wire.send("SET", "b", "1")
+        doors.on_loop(until(lambda: doors.store.under_way > 0))
+    assert [wire.reply(), wire.reply()] == [1, b"OK"]
+
+
+def test_a_new_protocol_begins_after_the_replies_of_the_old_one(doors: OpenDoors, wire: Wire) -> None:
+    with doors.store.holding(doors.loop, Read):
+        for words in (["GET", "absent"], ["HELLO", "3"], ["GET", "absent"], ["QUIT"]):
+            wire.send(*words)
+        doors.on_loop(until(lambda: doors.store.under_way > 0))
+    data = b""
+    while piece := wire.socket.recv(65_536):
+        data += piece
+    assert data.startswith(b"$-1\r\n%7\r\n")
+    assert data.endswith(b"_\r\n+OK\r\n")
