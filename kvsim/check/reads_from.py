@@ -9,7 +9,7 @@ from typing import Any
 
 from kvsim.check.search import Limits
 from kvsim.check.verdict import NotRefuted, Refuted, Undecided, Verdict, Witness
-from kvsim.check.wording import deed, shown, told
+from kvsim.check.wording import at, deed, shown, told
 from kvsim.core.history import ERASURES, WRITES, History, Key, Operation, operations
 
 _CHOICES_AT_MOST = 2_000
@@ -176,13 +176,17 @@ def _thin_air(history: History, read: Act) -> Witness:
     return Witness(key, (about,), f"{say(read)}, although nobody wrote {value}{where}")
 
 
-def say(act: Act) -> str:
-    """What an act was, as a witness tells it; of a scan or transaction the read of one key."""
+def say(act: Act, with_key: bool = False) -> str:
+    """What an act was, as a witness tells it: `process 3 read 0 from "x" at 1.204 s`, the key on demand."""
     o = act.operation
-    if o.op not in ("scan", "txn"):
+    where = f" from {shown(act.key)}" if with_key else ""
+    if o.op in ("scan", "txn"):
+        found = "found no" if act.value is None else f"read {shown(act.value)} from"
+        return f"process {o.process}'s {'scan' if o.op == 'scan' else 'transaction'} {found} {shown(act.key)}"
+    if o.op != "read" or not with_key:
         return told(o)
-    found = "found no" if act.value is None else f"read {shown(act.value)} in"
-    return f"process {o.process}'s {'scan' if o.op == 'scan' else 'transaction'} {found} {shown(act.key)}"
+    found = f"found {shown(act.key)} absent" if act.value is None else f"read {shown(act.value)}{where}"
+    return f"process {o.process} {found} at {at(o.completed_ns)}"
 
 
 def name(act: Act, several_keys: bool) -> str:
