@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -25,8 +26,8 @@ from kvsim.lab.shown import base_name
 from kvsim.lab.statistics import Estimate, estimate
 
 PANELS = 6
-SPREAD = 30
-"""Values of an axis that differ by more than this factor lie on a logarithmic axis."""
+CROWDED = 0.18
+"""Where two values of an axis lie nearer than this share of the whole, the axis is logarithmic."""
 
 
 def draw_comparisons(report: Report, folder: Path) -> list[Plot]:
@@ -100,9 +101,9 @@ def _series(
     chosen = look(number)
     axes.errorbar(
         [at for at, _ in found], [e.mean / size for _, e in found],
-        yerr=[[(e.mean - e.low) / size for _, e in found], [(e.high - e.mean) / size for _, e in found]],
+        yerr=[[(e.mean - max(e.low, 0.0)) / size for _, e in found], [(e.high - e.mean) / size for _, e in found]],
         color=chosen.colour, linestyle=chosen.line if joined else "none", marker=chosen.marker, capsize=3, label=label,
-        markersize=5 if joined else 7,
+        markersize=5 if joined else 7, clip_on=False, zorder=3,
     )  # fmt: skip
 
 
@@ -113,7 +114,9 @@ def _label_values(axes: Axes, axis: Vary, values: list[str], numbers: list[float
         axes.set_xlim(-0.6, len(values) - 0.4)
         axes.grid(visible=False, axis="x")
         return
-    if min(numbers) > 0 and max(numbers) / min(numbers) > SPREAD:
+    ordered = sorted(numbers)
+    closest = min((high - low for low, high in itertools.pairwise(ordered)), default=1.0)
+    if ordered[0] > 0 and closest < CROWDED * (ordered[-1] - ordered[0]):
         axes.set_xscale("log")
     axes.set_xticks(numbers, values)
     axes.minorticks_off()

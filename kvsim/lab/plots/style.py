@@ -119,14 +119,16 @@ def plain_numbers(axes: Axes, axis: str = "x") -> None:
     chosen.set_minor_formatter(NullFormatter())
 
 
-def shade(axes: Axes, faults: Sequence[tuple[str, float, float]]) -> None:
-    """Faults as bands with their names."""
-    for name, start_s, end_s in faults:
-        axes.axvspan(start_s, end_s, color=FAULT, linewidth=0, zorder=0)
-        axes.annotate(
-            name, (start_s, 1.0), xycoords=("data", "axes fraction"), xytext=(2, -2), textcoords="offset points",
-            va="top", ha="left", fontsize=8, color=GREY,
-        )  # fmt: skip
+def shade(axes: Axes, faults: Sequence[tuple[str, float, float]], named: bool) -> None:
+    """Faults as bands; with their names where asked, below each other so that all can be read."""
+    for number, (name, start_s, end_s) in enumerate(faults):
+        axes.axvspan(start_s, end_s, color=FAULT, alpha=0.65, linewidth=0, zorder=0)
+        axes.axvline(start_s, color="#C98A70", linewidth=0.8, zorder=0)
+        if named:
+            axes.annotate(
+                name, (start_s, 1.0), xycoords=("data", "axes fraction"), xytext=(-3, -1 - 10 * number),
+                textcoords="offset points", va="top", ha="right", fontsize=8, color=GREY,
+            )  # fmt: skip
 
 
 def legend_below(drawn: Figure, axes: Axes) -> None:

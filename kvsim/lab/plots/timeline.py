@@ -11,6 +11,8 @@ from kvsim.lab.plots.style import COLOURS, GREY, Plot, figure, save, shade, some
 from kvsim.lab.report import Report
 
 BINS = 100
+BURST = 2.0
+"""A bin that exceeds most others by more than this is cut off, so that the others can be read."""
 ROWS_AT_MOST = 6
 
 
@@ -26,11 +28,17 @@ def draw_timeline(report: Report, folder: Path) -> list[Plot]:
     for setup, seen, row in zip(setups, shown, panels, strict=True):
         for axes, draw in zip(row, draws, strict=True):
             draw(axes, seen)
-            shade(axes, [(f.name, seen.since_start_s(f.start_ns), seen.since_start_s(f.end_ns)) for f in seen.faults])
+            faults = [(f.name, seen.since_start_s(f.start_ns), seen.since_start_s(f.end_ns)) for f in seen.faults]
+            shade(axes, faults, named=draw is _throughput)
             _warm_up(axes, seen)
         row[0].set_title(setup.title)
     for axes in panels[-1]:
         axes.set_xlabel("time since the workload began (s)")
+    rates = sorted(rate for seen in shown for rate in _rates(seen))
+    top = rates[-1]
+    if top > BURST * rates[int(0.95 * len(rates))]:
+        top = BURST * rates[int(0.95 * len(rates))]
+    panels[0][0].set_ylim(0, 1.1 * top or 1)
     points = len(report.experiment.setups)
     more = "" if points == len(setups) else f" {len(setups)} of {points} points are shown."
     caption = (
@@ -42,6 +50,7 @@ def draw_timeline(report: Report, folder: Path) -> list[Plot]:
         )
         + (". Faults are shaded" if any(seen.faults for seen in shown) else "")
         + (". The dotted line ends the warm-up" if any(_has_warm_up(seen) for seen in shown) else "")
+        + (". Answers that had queued come in bursts above the frame" if top < rates[-1] else "")
         + f". Seed {report.seed}."
         + more
     )
@@ -52,7 +61,8 @@ def _bin_s(seen: Observations) -> float:
     return (seen.phases.ended_ns - seen.phases.workload_ns) / 1e9 / BINS
 
 
-def _throughput(axes: Axes, seen: Observations) -> None:
+def _rates(seen: Observations) -> list[float]:
+    """Operations answered a second, bin by bin."""
     width = _bin_s(seen)
     counts = [0] * BINS
     for op in seen.operations:
@@ -60,14 +70,12 @@ def _throughput(axes: Axes, seen: Observations) -> None:
             at = int(seen.since_start_s(op.completed_ns) / width)
             if op.completed_ns >= seen.phases.workload_ns and at < BINS:
                 counts[at] += 1
-    axes.stairs(
-        [count / width for count in counts],
-        [width * at for at in range(BINS + 1)],
-        color=COLOURS[0],
-        linewidth=1.2,
-        baseline=None,
-    )
-    axes.set_ylim(bottom=0)
+    return [count / width for count in counts]
+
+
+def _throughput(axes: Axes, seen: Observations) -> None:
+    edges = [_bin_s(seen) * at for at in range(BINS + 1)]
+    axes.stairs(_rates(seen), edges, color=COLOURS[0], linewidth=1.2, baseline=None)
     axes.set_ylabel("ops/s")
 
 
