@@ -152,6 +152,9 @@ def main(arguments: list[str]) -> int:
     except (ClusterFileError, DataDirectoryError, CannotStart) as error:
         _say(str(error))
         return EXIT_BAD_INPUT
+    except OSError as error:  # a file of its own that it may not read, a limit of the system
+        _say(f"{node_id} cannot start: {error}; look to the rights and limits of its data directory")
+        return EXIT_BAD_INPUT
 
 
 async def _run(plan: Plan, node_id: NodeId, supervised: bool) -> int:

@@ -187,6 +187,27 @@ def test_limits_that_no_message_could_hold_are_refused(tmp_path: Path) -> None:
         Supervisor(new_cluster_file(design, nodes=1, data_dir=tmp_path))
 
 
+def test_garbage_at_a_node_s_port_is_counted_and_harms_nobody(start: Start) -> None:
+    cluster = start(QUORUM)
+    address = ("127.0.0.1", cluster.file.addresses["data-1"].port)
+    with socket.create_connection(address) as stream, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+        stream.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        datagrams.sendto(b"garbage", address)
+        stream.settimeout(20)
+        assert _rest_of(stream) == b"", "the node hangs up"
+    assert talk(cluster, lambda session: session.put(b"k", b"v"))
+    counts = cluster.status("data-1")["counts"]
+    assert (counts["corrupt_frames"], counts["corrupt_datagrams"]) == (1, 1)
+    assert "a stranger sent a frame of 1195725856 bytes" in cluster.log("data-1").read_text()
+
+
+def test_peers_serve_clients_themselves(start: Start) -> None:
+    cluster = start({**QUORUM, "topology": "peer_to_peer"})
+    assert cluster.nodes == ("node-1", "node-2", "node-3")
+    assert talk(cluster, lambda session: session.put(b"k", b"v"), door="node-3")
+    assert talk(cluster, lambda session: session.get(b"k"), door="node-1") == b"v"
+
+
 def test_a_port_in_use_is_named_and_nothing_is_left_running(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -289,6 +310,13 @@ def test_a_client_of_another_cluster_is_refused_with_the_reason(start: Start) ->
 
     talk(stranger, conversation)
     assert talk(one, lambda session: session.get(b"k")) is None
+
+
+def _rest_of(stream: socket.socket) -> bytes:
+    try:
+        return stream.recv(1_000)
+    except ConnectionResetError:
+        return b""
 
 
 def _runs(pid: int) -> bool:

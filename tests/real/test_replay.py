@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from kvsim.core.message import SECOND
+from kvsim.core.operation import OperationError
 from kvsim.real.recording import (
     AnyEntry,
     Calendar,
     Clock,
     Delivered,
+    Failed,
     Fired,
     Full,
     Happened,
@@ -59,6 +61,43 @@ def test_the_replay_of_every_node_gives_its_sends_writes_and_events_again(
     assert sum(one.sends for one in replayed) > 400
     if design.get("durability") != "memory":
         assert sum(one.writes for one in replayed) > 100
+
+
+def test_what_comes_through_a_door_is_replayed_too(start: Start) -> None:
+    import redis
+
+    cluster = start(QUORUM, record=True, resp_ports=[0])
+    with redis.Redis(port=cluster.file.resp["frontend-1"]) as client:
+        for number in range(20):
+            client.set(f"key-{number}", "value")
+    cluster.stop()
+    frontend = cluster.node_dir("frontend-1") / "recording-1"
+    senders = {entry.sender for entry in read_recording(frontend) if isinstance(entry, Delivered)}
+    assert "door-frontend-1" in senders
+    assert replay(frontend).sends >= 40
+
+
+def test_a_node_that_failed_fails_in_the_replay_too(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from kvsim.strategies.replication.single_copy import SingleCopy\n"
+        "class Mine(SingleCopy):\n"
+        "    async def write(self, op):\n"
+        "        return 1 // 0\n"
+    )
+    cluster = start({"replication": "mine.py:Mine", "timeout": "300ms"}, nodes=1, folder=tmp_path, record=True)
+
+    async def conversation(session: Session) -> None:
+        with pytest.raises(OperationError):
+            await session.put(b"k", b"v")
+
+    talk(cluster, conversation)
+    assert cluster.ended.get(timeout=20).node == "data-1"
+    recording = cluster.node_dir("data-1") / "recording-1"
+    entries = read_recording(recording)
+    assert entries[-1] == Failed("ZeroDivisionError: integer division or modulo by zero")
+    replay(recording)
+    with pytest.raises(Diverged):
+        replay_entries([*entries[:-1], Failed("another reason")])
 
 
 @pytest.fixture(scope="module")
