@@ -10,7 +10,8 @@ from kvsim.check.wording import deed, shown
 
 def named(write: Act) -> str:
     """A write with its key: `process 1's write of 2 to "x"`."""
-    return f"{deed(write.operation)} to {shown(write.key)}"
+    on = "to" if write.operation.op in ("put", "create") else "on"
+    return f"{deed(write.operation)} {on} {shown(write.key)}"
 
 
 def called(act: Act) -> str:
@@ -63,4 +64,4 @@ def _reason(first: Act, second: Act, why: Act | None) -> str:
         return f"{called(first)} must come before {named(second)}"
     if why.source is second:
         return f"{called(first)} came before {called(second)}, since {say(why, True)}, and knew both"
-    return f"{called(first)} came before {called(second)} replaced that"
+    return f"{called(first)}, so it came before {called(second)}, which replaced what it found"
