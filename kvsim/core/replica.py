@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Literal, Protocol
 
 import msgspec
@@ -165,7 +166,10 @@ class Replica:
     def range(self, start: Key, end: Key | None, limit: int) -> list[tuple[Key, Record]]:
         """Up to `limit` keys from `start` on, before `end`, in order; tombstones among them."""
         if len(self._sorted) != len(self.records):
-            self._sorted = sorted(self.records)
+            self._sorted += islice(
+                self.records, len(self._sorted), None
+            )  # a dict keeps its order, and no key leaves it
+            self._sorted.sort()
         low = bisect_left(self._sorted, start)
         keys = self._sorted[low : low + limit]
         return [(key, self.records[key]) for key in keys if end is None or key < end]

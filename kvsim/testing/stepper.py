@@ -217,8 +217,9 @@ class Stepper:
             host.begin(build)
 
     def choices(self) -> list[Choice]:
-        """All that may happen next, in the order of issue."""
-        return sorted([*self.flights.values(), *self.timers.values(), *self.works.values()], key=lambda c: c.number)
+        """All that may happen next, in the order of issue. A disk does one thing after the other."""
+        next_works = {work.node: work for work in reversed(self.works.values())}
+        return sorted([*self.flights.values(), *self.timers.values(), *next_works.values()], key=lambda c: c.number)
 
     def run(self, choice: Choice) -> None:
         """Let this happen."""

@@ -74,6 +74,19 @@ def test_a_crash_loses_what_no_sync_covered_and_keeps_the_rest() -> None:
     assert kept(world)[-1] == ("safe", "new")
 
 
+def test_a_disk_does_one_thing_after_the_other() -> None:
+    world = keepers("a")
+    keep(world, "one")
+    disk = world.hosts["a"].disk
+    disk.replace("words", b"new")
+    disk.append("words", b"er")
+    disk.sync("words")
+    assert len(world.choices()) == 2, "a timer, and what the disk does next"
+    for _ in range(3):
+        world.run(next(choice for choice in world.choices() if not isinstance(choice, Pending)))
+    assert world.hosts["a"].step_disk.durable == {"words": b"newer"}
+
+
 def test_a_failed_disk_stops_the_node() -> None:
     world = keepers("a")
     keep(world, "x")

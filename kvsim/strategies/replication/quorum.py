@@ -229,6 +229,9 @@ class Quorum(Replication):
     async def scan(self, op: Scan) -> Page:
         members = self.site.placement.members
         need = max(1, len(members) - (min(self.n, len(members)) - self.r))  # so R replicas of every key are among them
+        alive = sum(map(self.view.is_alive, members))
+        if alive < need:
+            raise Unavailable(f"{alive} of {len(members)} nodes are alive; R={self.r} replicas of each key take {need}")
         part = ScanPart(op.start, op.end, op.limit)
         got = (await self._ask_all(members, part, need, self._deadline_ns())).answers
         if len(got) < need:

@@ -95,11 +95,8 @@ class Schedule:
         if isinstance(choice, InFlight) and self.chance.happens(0.03):
             self.world.drop(choice)
             return
-        if isinstance(choice, DiskWork):
-            if self.chance.happens(0.7):
-                return  # disks are slow, so that crashes find something to take
-            # A disk keeps the order of issue.
-            choice = next(work for work in self.world.works.values() if work.node == choice.node)
+        if isinstance(choice, DiskWork) and self.chance.happens(0.7):
+            return  # disks are slow, so that crashes find something to take
         self.world.run(choice)
 
     def _client_acts(self, client: Client) -> None:
