@@ -170,16 +170,19 @@ class Supervisor:
         """Let a paused node go on; harmless for one that runs."""
         self._process(node).send(signal.SIGCONT)
 
-    def restart(self, node: NodeId) -> None:
-        """Start a node that ended; returns when it is ready. Refuses one whose disk failed: look at the disk first."""
-        former = self._nodes[node]
-        if former.running():
-            raise SupervisorError(f"{node} is running; kill or stop it before it is started again")
-        if former.code() == EXIT_DISK:
-            raise SupervisorError(f"{node} is not started again: {former.last_words()}")
-        former.close()
-        self._launch(node)
-        self._nodes[node].wait_until_ready(time.monotonic() + self._ready_timeout_s)
+    def restart(self, *nodes: NodeId) -> None:
+        """Start nodes that ended; returns when they are ready. Refuses one whose disk failed: look at the disk first."""
+        for node in nodes:
+            former = self._nodes[node]
+            if former.running():
+                raise SupervisorError(f"{node} is running; kill or stop it before it is started again")
+            if former.code() == EXIT_DISK:
+                raise SupervisorError(f"{node} is not started again: {former.last_words()}")
+            former.close()
+            self._launch(node)
+        deadline = time.monotonic() + self._ready_timeout_s
+        for node in nodes:
+            self._nodes[node].wait_until_ready(deadline)
 
     def set_faults(self, faults: Mapping[NodeId, Mapping[NodeId, LinkFault]]) -> None:
         """Let these faults stand: for each sender, by receiver. What was set before is healed, so `{}` heals all."""

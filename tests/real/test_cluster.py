@@ -48,8 +48,7 @@ def test_no_acknowledged_write_is_lost_when_all_nodes_are_killed(design: dict[st
     cluster = start(design)
     acknowledged = talk(cluster, write_some)
     cluster.kill_all()
-    for node in cluster.nodes:
-        cluster.restart(node)
+    cluster.restart(*cluster.nodes)
     assert talk(cluster, lambda session: missing(session, acknowledged)) == []
 
 
