@@ -166,9 +166,8 @@ class Replica:
     def range(self, start: Key, end: Key | None, limit: int) -> list[tuple[Key, Record]]:
         """Up to `limit` keys from `start` on, before `end`, in order; tombstones among them."""
         if len(self._sorted) != len(self.records):
-            self._sorted += islice(
-                self.records, len(self._sorted), None
-            )  # a dict keeps its order, and no key leaves it
+            # A dict keeps its order and no key leaves it, so those behind are the new ones.
+            self._sorted += islice(self.records, len(self._sorted), None)
             self._sorted.sort()
         low = bisect_left(self._sorted, start)
         keys = self._sorted[low : low + limit]

@@ -243,9 +243,7 @@ class Quorum(Replication):
     @answers(Store)
     async def store(self, sender: NodeId, m: Store) -> Stored:
         self.site.clock.saw(m.version)
-        await self.replica.apply(
-            Change(m.request, m.key, m.value, m.version)
-        )  # the conflict rule decides, then the disk
+        await self.replica.apply(Change(m.request, m.key, m.value, m.version))  # the conflict rule, then the disk
         # Answer only now. W counts promises that outlive a crash: an earlier answer would let
         # an acknowledged write vanish with a power cut.
         record = self.replica.get(m.key)
