@@ -171,7 +171,7 @@ class Supervisor:
         self._process(node).send(signal.SIGCONT)
 
     def restart(self, *nodes: NodeId) -> None:
-        """Start nodes that ended; returns when they are ready. Refuses one whose disk failed: look at the disk first."""
+        """Start nodes that ended; returns when they are ready. Refuses one whose disk failed: look at it first."""
         for node in nodes:
             former = self._nodes[node]
             if former.running():
