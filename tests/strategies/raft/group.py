@@ -28,7 +28,9 @@ class Group:
     ) -> None:
         # Pre-votes are off but where they matter: the paper's elections are shorter to tell.
         names = tuple(nodes.split())
-        table = {"topology": "peer_to_peer", "replication": {"strategy": "raft", "pre_vote": pre_vote, **settings}}
+        axes = {axis: settings.pop(axis) for axis in ("consistency", "storage") if axis in settings}
+        replication = {"strategy": "raft", "pre_vote": pre_vote, **settings}
+        table = {"topology": "peer_to_peer", "replication": replication, **axes}
         design = read_design(table, "group", len(names))
 
         def build(host: Host, scope: Scope) -> Node:

@@ -5,7 +5,7 @@ Each check says which property broke and where. What nodes believe is read from 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -126,10 +126,13 @@ class Invariants:
 
     def _disk_log(self, name: NodeId, files: Mapping[str, bytes]) -> list[LogEntry]:
         data = files.get(LOG_FILE, b"")
-        known = self._disk_logs.get(name)
-        if known is None or known[0] != data:
-            known = self._disk_logs[name] = (data, log_on(data))
-        return known[1]
+        read, log = self._disk_logs.get(name, (b"", []))
+        if read is not data:
+            if not data.startswith(read):
+                read, log = b"", []
+            log = log_on(data[len(read) :], log)
+            self._disk_logs[name] = (data, log)
+        return log
 
 
 _DECODE = msgspec.msgpack.Decoder(HardState | Entries).decode
@@ -141,11 +144,11 @@ def _hard_states(files: Mapping[str, bytes]) -> list[HardState]:
     return [record for record in found if isinstance(record, HardState)]
 
 
-def log_on(data: bytes) -> list[LogEntry]:
-    """The log that a server would find in this file: told again in the plainest way."""
-    log: list[LogEntry] = []
+def log_on(data: bytes, before: Sequence[LogEntry] = ()) -> list[LogEntry]:
+    """The log that a server would find in this file, after what it found before: told again in the plainest way."""
+    log = list(before)
     for payload in records_of(LOG_FILE, data)[0]:
         record = _DECODE(payload)
         if isinstance(record, Entries):
-            log = log[: record.first_index - 1] + list(record.entries)
+            log[record.first_index - 1 :] = record.entries
     return log

@@ -27,18 +27,20 @@ MIX = {"read": 0.4, "put": 0.3, "cas": 0.1, "create": 0.05, "update_if_present":
 class SimulatedRun:
     """One run; `run` raises AssertionError where a property of Raft breaks, and gives what the clients saw."""
 
-    def __init__(self, seed: int, servers: int = 3, duration_ns: int = 1_500 * MILLISECOND, **settings: object) -> None:
+    def __init__(self, seed: int, servers: int = 3, wire: bool = False, **settings: object) -> None:
         self.chance = Chance(seed, "raft")
         design = read_design({"replication": {"strategy": "raft", **settings}}, "run", servers)
         self.cluster = cluster_of(design, servers)
         network = {"loss": self.chance.pick([0.0, 0.0, 0.02]), "order": self.chance.pick(["fifo", "fifo", "none"])}
         machines = {"disk": {"sync": self.chance.pick(["200us", "5ms"]), "torn": self.chance.happens(0.5)}}
-        self.world = World(design, self.cluster, read_world({"network": network, "machines": machines}, "run"), seed)
+        self.world = World(
+            design, self.cluster, read_world({"network": network, "machines": machines}, "run"), seed, wire=wire
+        )
         workload = {
             "mix": MIX,
             "keys": {"distribution": "uniform", "count": 5},
             "clients": 4,
-            "duration": f"{duration_ns}ns",
+            "duration": "1500ms",
             "timeout": "1500ms",
         }
         self.workload = read_settings(Workload, workload, "workload")

@@ -40,3 +40,8 @@ def test_the_simulated_world_is_safe_and_ends_well(seed: int, servers: int) -> N
     history = run.run()
     assert isinstance(verdict := linearizable(history), NotRefuted), verdict
     assert sum(event.type == "ok" for event in history.events) > 20
+
+
+def test_one_seed_is_one_run_on_the_wire_as_well() -> None:
+    first, again, on_the_wire = (SimulatedRun(1, wire=wire).run().dumps() for wire in (False, False, True))
+    assert first == again == on_the_wire

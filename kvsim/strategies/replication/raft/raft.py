@@ -42,6 +42,10 @@ class Raft(Elections):
         return nodes
 
     @classmethod
+    def usual_consistency(cls, settings: RaftSettings) -> str:
+        return "eventual" if settings.reads == "follower" else "linearizable"
+
+    @classmethod
     def refusals(cls, settings: RaftSettings, design: Design) -> Iterable[str]:
         if design.durability == "memory":
             yield (
@@ -66,6 +70,11 @@ class Raft(Elections):
         yield Promise("conditional operations", "atomic: judged where the log puts them, the same on every server")
         yield Promise("retries", "a retried operation is applied once, whoever leads, by a session table")
         yield Promise("scans", "all keys lie in one group, so a page shows one moment")
+
+    def status(self) -> dict[str, str]:
+        state = self.state
+        facts = {"role": self.role_name, "term": str(state.current_term), "leader": state.leader or "none known"}
+        return facts | {"log": str(self.log.last_index), "committed": str(state.commit_index)}
 
     async def write(self, op: Write) -> Written:
         outcome = self.machine.outcome(op.request)  # what was applied was committed: any server may tell
