@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from kvsim.core.guarantee import Promise
 from kvsim.lab.experiment import Experiment
 from kvsim.lab.page import design_text, judged_over
 from kvsim.lab.plots.comparison import metric_title
@@ -141,6 +142,7 @@ def show_design(experiment: Experiment) -> None:
         f"{points} {'point' if points == 1 else 'points'} × {seeds} {'seed' if seeds == 1 else 'seeds'}", style="dim"
     )
     before: list[str] = []
+    promised: list[Promise] = []
     for setup in experiment.setups:
         lines = design_text(setup).splitlines()
         to.print(
@@ -156,6 +158,10 @@ def show_design(experiment: Experiment) -> None:
         table = _table()
         table.add_column("promises")
         table.add_column("", overflow="fold")
-        for promise in setup.design.promises():
-            table.add_row(f"  {promise.subject}", escape(promise.claim))
-        to.print(table)
+        promises = setup.design.promises()
+        for promise in promises:
+            if promise not in promised:
+                table.add_row(f"  {promise.subject}", escape(promise.claim))
+        promised = promises
+        if table.row_count:
+            to.print(table)

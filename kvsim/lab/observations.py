@@ -24,7 +24,7 @@ class Phases(NamedTuple):
     ended_ns: Nanoseconds
     """No operation begins any more."""
     checked_ns: Nanoseconds
-    """All is healed and quiet; the final reads begin."""
+    """All is healed, quiet and read once, which repairs what reads repair; the final reads begin."""
     finished_ns: Nanoseconds
 
 

@@ -183,6 +183,8 @@ def _lines(data: Any, path: str = "") -> dict[str, str]:
         return {path.removesuffix("_ns"): shown_duration(data)}
     if isinstance(data, (list, tuple)):
         return {path: "[" + ", ".join(map(str, data)) + "]"}
+    if isinstance(data, bool):
+        return {path: str(data).lower()}
     return {path: "–" if data is None else str(data)}
 
 

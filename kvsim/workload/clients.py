@@ -114,6 +114,7 @@ class Clients:
         self._waiting: deque[tuple[Step, Nanoseconds]] = deque()
         self._idle: list[Client] = []
         self._made = 0
+        self._readers: list[Client] = []
 
     def new_process(self) -> int:
         """A process number that no history has seen."""
@@ -253,8 +254,10 @@ class Clients:
     def read_all(self, done: Callable[[], None]) -> None:
         """Read each key that was written, those written last first and no more than `final_reads`; then call `done`."""
         keys = iter(list(self._written)[::-1][: self.settings.final_reads])
-        at_work = [Client(self, f"reader-{number}") for number in range(1, HELPERS + 1)]
-        for client in list(at_work):
+        if not self._readers:
+            self._readers = [Client(self, f"reader-{number}") for number in range(1, HELPERS + 1)]
+        at_work = list(self._readers)
+        for client in self._readers:
             self._read_next(client, keys, at_work, done)
 
     def _read_next(self, client: Client, keys: Iterator[Key], at_work: list[Client], done: Callable[[], None]) -> None:

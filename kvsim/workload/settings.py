@@ -116,7 +116,7 @@ class Workload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scan_length: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 100
     """The most keys that a scan asks for; the number is drawn evenly from 1 to this."""
     settle_ns: Annotated[Nanoseconds, msgspec.Meta(ge=0)] = 2 * SECOND
-    """After the workload and the last fault: the quiet time before each written key is read once more."""
+    """After the workload and the last fault: the quiet time before all written keys are read, and once more."""
     final_reads: NotNegative = 1_000
     """The most keys that are read at the end; of more, those written last."""
 
