@@ -196,9 +196,12 @@ def read_design(table: Mapping[str, Any], where: str, nodes: int, folder: Path |
         problems += error.problems
     choices: dict[Axis, Choice] = {}
     for axis in AXES:
-        given = table.get(axis, _default(axis, choices))
+        default = _default(axis, choices)
+        given = table.get(axis, default)
         if given is None:
             continue
+        if isinstance(given, Mapping) and "strategy" not in given and default is not None:
+            given = {"strategy": default, **given}
         try:
             choices[axis] = _choose(axis, given, f"{where}.{axis}", folder)
         except SettingsError as error:

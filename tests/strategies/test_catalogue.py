@@ -167,6 +167,13 @@ def test_an_empty_table_is_the_default_design() -> None:
     assert read_design({"replication": "raft"}, "design", 3)["consistency"].name == "linearizable"
 
 
+def test_settings_without_a_name_are_those_of_the_default() -> None:
+    design = read_design({"storage": {"written": "once"}, "replication": "raft", "topology": {}}, "design", 3)
+    assert design["storage"].name == "objects"
+    assert design.setting("storage", "written") == "once"
+    assert design["topology"].name == "client_server"
+
+
 @pytest.mark.parametrize(
     ("table", "problem"),
     [
@@ -177,7 +184,8 @@ def test_an_empty_table_is_the_default_design() -> None:
         ),
         ({"replication": "zzz"}, "unknown strategy 'zzz'; there is primary_backup, quorum, raft, single_copy"),
         ({"replication": 3}, "FILE: design.replication: expected a name, or a table like { strategy = "),
-        ({"replication": {"n": 3}}, "FILE: design.replication: expected a name, or a table like { strategy = "),
+        ({"replication": {"strategy": 3}}, "FILE: design.replication: expected a name, or a table like { strategy = "),
+        ({"transactions": {"n": 3}}, "FILE: design.transactions: expected a name, or a table like { strategy = "),
         ({"replication": {"strategy": "quorum", "R": 1}}, "FILE: design.replication.R: unknown key"),
         ({"replication": {"strategy": "quorum", "r": 0}}, "FILE: design.replication.r: expected `int` >= 1, got 0"),
         ({"timeout": 5}, 'FILE: design.timeout: a time needs its unit, as in "50ms"; got 5'),
