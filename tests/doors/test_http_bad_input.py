@@ -99,6 +99,18 @@ def test_a_body_without_end_is_cut_off(doors: OpenDoors, announced: bytes) -> No
     assert is_well(doors)
 
 
+def test_a_body_announced_as_too_large_is_refused_before_it_comes(doors: OpenDoors) -> None:
+    answer = talk(doors, b"PUT /v1/kv/k HTTP/1.1\r\n" + HOST + b"Content-Length: 2000000\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_body_in_chunks_is_refused_as_soon_as_it_is_too_large(doors: OpenDoors) -> None:
+    chunks = (b"10000\r\n" + b"x" * 65_536 + b"\r\n") * 17  # and no end
+    answer = talk(doors, b"PUT /v1/kv/k HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n" + chunks)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert doors.store.seen == []
+
+
 def test_pipelined_requests_are_answered_in_order(doors: OpenDoors) -> None:
     puts = [b"PUT /v1/kv/k%d HTTP/1.1\r\n" % number + HOST + b"Content-Length: 1\r\n\r\nv" for number in range(200)]
     last = b"GET /v1/cluster HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n"
