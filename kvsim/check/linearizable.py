@@ -16,7 +16,7 @@ from kvsim.check.zones import judge_by_zones
 from kvsim.core.history import History, Key, Operation, operations
 
 GIB = 1 << 30
-_JUDGED = frozenset({"create", "read", "update", "delete", "remove", "put", "cas"})
+_JUDGED = frozenset({"create", "read", "update", "delete", "remove", "put", "cas", "append"})
 
 
 def linearizable(history: History, time_limit_s: float = 10.0, memory_limit_bytes: int = GIB) -> Verdict:

@@ -9,7 +9,7 @@ that nobody reads are all alike, so most operations of unknown outcome cost next
 
 import time
 from bisect import insort
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -76,7 +76,18 @@ class _Step(msgspec.Struct, gc=False, eq=False):
     completed: int
     invoked: int
     operation: Operation
+    appends: "_Appends | None" = None
+    """Of an append, how to find what it leaves from what it finds."""
     bit: int = 0
+
+    def leaves_from(self, state: int) -> int:
+        """The state that the operation leaves."""
+        return self.leaves if self.appends is None else self.appends.after(state, self.operation.value)
+
+    @property
+    def effect(self) -> object:
+        """Operations with equal effects may stand for each other."""
+        return (self.needs, self.leaves) if self.appends is None else self.operation.value
 
     def __lt__(self, other: "_Step") -> bool:
         return (self.completed, self.invoked) < (other.completed, other.invoked)
@@ -84,6 +95,32 @@ class _Step(msgspec.Struct, gc=False, eq=False):
 
 _Node = tuple[int, int, int, int]
 """Event at hand, state, and (as bits) which open operations and which of unknown outcome have their place."""
+
+
+class _Appends:
+    """Texts that grow. A text that begins no answer is like any other such: nobody will read it or what follows it."""
+
+    def __init__(self, numbers: dict[object, int], written: Iterable[object]) -> None:
+        self.numbers = numbers
+        answers = [answer for answer in numbers if isinstance(answer, str)]
+        self.beginnings = {answer[:end] for answer in answers for end in range(1, len(answer))}.union(answers)
+        for text in written:
+            if text in self.beginnings:
+                numbers.setdefault(text, len(numbers) + 1)
+        self.text = {number: answer for answer, number in numbers.items()}
+        self.known: dict[tuple[int, str], int] = {}
+
+    def after(self, state: int, piece: str) -> int:
+        """The state after a piece is appended."""
+        if state == _UNREAD:
+            return _UNREAD
+        found = self.known.get((state, piece))
+        if found is None:
+            text = f"{self.text[state] or ''}{piece}"
+            found = self.numbers.setdefault(text, len(self.numbers) + 1) if text in self.beginnings else _UNREAD
+            self.text[found] = text
+            self.known[state, piece] = found
+        return found
 
 
 class _Memo:
@@ -120,9 +157,13 @@ class _Search:
         numbers = _numbers(operations)
         self.before = sorted({numbers.get(value, _UNREAD) for value in before}, reverse=True)
         steps = _steps(operations, numbers)
+        self.grows, self.last_put = False, -1
         self.last_asked: dict[int, int] = {}
         self.last_written: dict[int, int] = {}
         for step in steps:
+            self.grows |= step.appends is not None
+            if not step.is_read and step.appends is None:
+                self.last_put = max(self.last_put, step.invoked)
             if step.needs > _UNREAD and step.completed != NEVER:
                 self.last_asked[step.needs] = step.invoked
             if not step.is_read:
@@ -142,13 +183,13 @@ class _Search:
         open_: list[_Step] = []
         free: list[int] = []
         bits = unknowns = 0
-        unknown: dict[tuple[int, int], list[_Step]] = {}
+        unknown: dict[object, list[_Step]] = {}
         for index, step in moments:
             if index == step.invoked:
                 if step.completed == NEVER:
                     step.bit = 1 << unknowns
                     unknowns += 1
-                    unknown.setdefault((step.needs, step.leaves), []).append(step)
+                    unknown.setdefault(step.effect, []).append(step)
                 else:
                     step.bit = free.pop() if free else 1 << bits
                     bits += step.bit >> bits  # one more when the bit is new
@@ -204,14 +245,14 @@ class _Search:
         asked, rewritable = self._tied(position, state, open_)
         found: list[_Node] = []
         promising: list[_Node] = []
-        tried: set[tuple[int, int]] = set()
+        tried: set[object] = set()
         for step in open_:
-            needs, leaves = step.needs, step.leaves
+            needs, leaves = step.needs, step.leaves_from(state)
             if step.is_read or not (needs in (state, _ANY) or (needs == _PRESENT and state != ABSENT)):
                 continue
-            if (needs, leaves) in tried:
+            if step.effect in tried:
                 continue  # the same effect as one that must complete sooner
-            tried.add((needs, leaves))
+            tried.add(step.effect)
             if leaves != state and not rewritable:
                 here = needs == state and step.completed != NEVER
                 if asked > here:
@@ -248,6 +289,8 @@ class _Search:
         now = self.events[position][0]
         asked = sum(1 for step in open_ if step.needs == state and step.completed != NEVER)
         asked += self.last_asked.get(state, -1) > now
+        if self.grows:  # what has grown comes back only after something is put
+            return asked, self.last_put > now or any(not s.is_read and s.appends is None for s in open_)
         rewritable = self.last_written.get(state, -1) > now or any(s.leaves == state and not s.is_read for s in open_)
         return asked, rewritable
 
@@ -269,8 +312,13 @@ def _steps(operations: Sequence[Operation], numbers: dict[object, int]) -> list[
         (o.op == "read" and o.answer is None) or o.op == "create" or (o.op == "cas" and o.expected is None)
         for o in operations
     )
+    puts = [o.value for o in operations if o.op not in ("read", "append")]
+    appends = _Appends(numbers, puts) if any(o.op == "append" for o in operations) else None
     steps = []
     for o in operations:
+        if o.op == "append":
+            steps.append(_Step(_ANY, _UNREAD, False, o.completed, o.invoked, o, appends))
+            continue
         needs, leaves = _effect(o, numbers)
         if o.completed == NEVER:
             if leaves == _UNREAD:

@@ -43,6 +43,9 @@ class _Shrink:
     def _sources(self, core: list[Operation], start: int) -> list[Operation]:
         """Who wrote the values that the core speaks of: all since the start, or else the last before it."""
         asked = {o.answer if o.op == "read" else o.expected for o in core if o.op in ("read", "cas")} - {None}
+        appended = [o for o in self.all if o.op == "append" and any(str(o.value) in str(text) for text in asked)]
+        if appended:
+            return appended[:_MANY]
         last: dict[object, Operation] = {}
         for o in self.all:
             if o.op != "read" and o.value in asked and o.invoked < start:
@@ -135,6 +138,8 @@ def _sentence(core: list[Operation], sources: list[Operation]) -> str:
     by_end = sorted(core, key=lambda o: o.completed)
     subject = next((o for o in reversed(by_end) if o.op not in ("put", "remove")), by_end[-1])
     others = [told(o) for o in by_end if o is not subject]
+    if any(o.op == "append" for o in sources + core):
+        return f"{told(subject)}, and no order explains that beside {listed(others or [told(o) for o in sources])}"
     wanted = subject.answer if subject.op == "read" else subject.expected if subject.op == "cas" else None
     if wanted is not None:
         written = [o for o in sources if o.value == wanted]

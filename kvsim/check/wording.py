@@ -40,6 +40,7 @@ def _what(operation: Operation) -> str:
         "put": f"write of {shown(operation.value)}",
         "create": f"create of {shown(operation.value)}",
         "update": f"update to {shown(operation.value)}",
+        "append": f"append of {shown(operation.value)}",
         "cas": f"cas from {shown(operation.expected)} to {shown(operation.value)}",
     }.get(operation.op, operation.op)
 

@@ -99,6 +99,8 @@ class _Key:
                     group.add(o)
             elif o.op in ERASURES:
                 self.erasures.append(o)
+            elif o.op == "append":
+                self.repeats = True  # what it leaves is not what it writes
             elif self.writes.setdefault(o.value, o) is not o:
                 self.repeats = True
         self.erased = any(o.completed != NEVER for o in self.erasures)

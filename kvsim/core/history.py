@@ -15,7 +15,9 @@ import msgspec
 
 EventType: TypeAlias = Literal["invoke", "ok", "fail", "info"]
 Outcome: TypeAlias = Literal["ok", "fail", "info"]
-OperationName: TypeAlias = Literal["create", "read", "update", "delete", "remove", "put", "cas", "scan", "txn"]
+FileOperationName: TypeAlias = Literal["create", "read", "update", "delete", "remove", "put", "cas", "scan", "txn"]
+OperationName: TypeAlias = FileOperationName | Literal["append"]
+"""`append`, which adds to the end of a text, occurs in logs of other systems alone."""
 Key: TypeAlias = str | bytes
 """Text where the key is UTF-8, else the bytes themselves."""
 
@@ -183,7 +185,7 @@ class _Line(msgspec.Struct, gc=False):
     type: EventType
     process: int
     time: float
-    op: OperationName
+    op: FileOperationName
     key: str | _Base64 | None = None
     value: Any = msgspec.UNSET
     expected: Any = None
