@@ -6,11 +6,14 @@ Thomas, "A majority consensus approach to concurrency control", TODS 1979 (the T
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
 
 from kvsim.core.axes import Conflict
+from kvsim.core.design import Design
+from kvsim.core.guarantee import Promise
 from kvsim.core.host import Host
 from kvsim.core.replica import Record
 from kvsim.core.version import HybridClock, LamportClock, WallClock
@@ -28,6 +31,17 @@ class LastWriterWins(Conflict):
     """The later timestamp stays; of two concurrent writes one is silently lost."""
 
     Settings = LastWriterWinsSettings
+
+    @classmethod
+    def promises(cls, settings: LastWriterWinsSettings, design: Design) -> Iterable[Promise]:
+        if design.uses("consistency", "linearizable"):
+            return  # each write learns the latest version before it gets its own
+        behind = {
+            "hybrid": "a coordinator whose calendar is behind loses its writes until it hears of later ones",
+            "lamport": "a coordinator that has heard of fewer writes than others loses its own until it catches up",
+            "wall": "a coordinator whose calendar is behind loses its writes for as long as it is",
+        }
+        yield Promise("conflicts", f"of two writes the one with the later timestamp stays; {behind[settings.clock]}")
 
     def clock(self, host: Host) -> LamportClock:
         match self.settings.clock:

@@ -139,7 +139,8 @@ class Quorum(Replication):
         n, r, w = settings.n, settings.r, settings.w
         yield Promise("faults", f"of a key's {n} replicas, reads bear {n - r} down and writes {n - w}")
         if design.durability == "disk":
-            yield durability(f"an acknowledged write is on {w} disks and survives every crash", r + w > n)
+            until = "" if design.uses("consistency", "linearizable") else ", until a later timestamp replaces it"
+            yield durability(f"an acknowledged write is on {w} disks and survives every crash{until}", r + w > n)
         else:
             yield durability(
                 f"an acknowledged write is in {w} memories; a replica that crashes forgets its copy", False
