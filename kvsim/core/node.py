@@ -15,7 +15,7 @@ import msgspec
 
 from kvsim.core.host import Host, Recovered, Timer
 from kvsim.core.message import Channel, Envelope, Failure, Message, Nanoseconds, NodeId
-from kvsim.core.operation import OperationError, OutcomeUnknown, error_from
+from kvsim.core.operation import NoAnswer, OperationError, error_from
 from kvsim.core.waiting import Future, Scope, Task
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -75,10 +75,10 @@ class Component:
     """`tell(to, message, channel=STREAM)`: send, and want no answer."""
 
     async def call(self, to: NodeId, message: Message, timeout_ns: Nanoseconds) -> Message:
-        """Send and wait for the answer. Raises what the answerer raised, `OutcomeUnknown` when none comes in time."""
+        """Send and wait for the answer. Raises what the answerer raised, `NoAnswer` when none comes in time."""
         answer: Future[Message] = Future()
         number = self.ask(to, message, lambda _, got: answer.complete(got))
-        late = OutcomeUnknown(f"no answer from {to} within {timeout_ns / 1e9:g} s")
+        late = NoAnswer(f"no answer from {to} within {timeout_ns / 1e9:g} s")
         deadline = self.host.after(timeout_ns, lambda: answer.fail(late))
         try:
             got = await answer
@@ -230,7 +230,7 @@ class Node:
     def reply(self, asker: NodeId, number: int, answer: Message) -> None:
         """Answer a question, if an answer is wanted."""
         if number:
-            self._send(asker, Envelope(answer, 0, number), Channel.STREAM)
+            self._send(asker, Envelope(answer, 0, number))
 
     def ask(self, to: NodeId, message: Message, then: Continuation, channel: Channel = Channel.STREAM) -> int:
         """Send, and call `then(sender, answer)` when the answer comes. Gives the number, for `forget`."""

@@ -258,6 +258,10 @@ class OutcomeUnknown(OperationError):
     code = "outcome_unknown"
 
 
+class NoAnswer(OutcomeUnknown):
+    """Nobody has answered in time. To a client it is the same; a node may ask itself whether the other lives."""
+
+
 ERRORS: dict[str, ErrorKind] = {
     "already_exists": ErrorKind(
         certain=True,

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import cast
 
 from kvsim.core.axes import Routing, Site, alive_first
-from kvsim.core.message import MILLISECOND, Nanoseconds, NodeId
+from kvsim.core.message import MILLISECOND, Message, Nanoseconds, NodeId
 from kvsim.core.node import Component
 from kvsim.core.operation import (
     AnyOperation,
     AnyResult,
     Elsewhere,
+    NoAnswer,
     OperationError,
     OutcomeUnknown,
     Perform,
@@ -31,6 +32,7 @@ class Forwarding(Component):
         self.site, self.routing = site, routing
         self.served_by: dict[tuple[NodeId, ...], NodeId] = {}
         self.silent_until_ns: dict[NodeId, Nanoseconds] = {}
+        self.heard_ns: dict[NodeId, Nanoseconds] = {}
 
     def on_peer_lost(self, peer: NodeId) -> None:
         self._avoid(peer)
@@ -54,7 +56,7 @@ class Forwarding(Component):
             tried.add(node)
             hint = ""
             try:
-                answer = await self.call(node, Perform(op, 1), self._patience_ns(reading, len(candidates)))
+                answer = await self._asked(node, op, self._patience_ns(reading, len(candidates)))
             except Elsewhere as error:
                 last = Unavailable(f"{node} does not serve this and names {error.hint or 'nobody'}")
                 hint = error.hint if error.hint not in tried else ""
@@ -62,7 +64,6 @@ class Forwarding(Component):
             except Unavailable as error:
                 last = error
             except OutcomeUnknown as error:
-                self._avoid(node)
                 self.served_by.pop(candidates, None)
                 if not reading:
                     raise
@@ -70,6 +71,23 @@ class Forwarding(Component):
             else:
                 return cast(AnyResult, answer)
         raise last
+
+    async def _asked(self, node: NodeId, op: AnyOperation, patience_ns: Nanoseconds) -> Message:
+        """What the node answers. It is avoided from now on if nothing at all is heard of it meanwhile; one that is
+        slow with this answer and not with others may wait for nodes that are down itself."""
+        asked_ns = self.host.now()
+        try:
+            answer = await self.call(node, Perform(op, 1), patience_ns)
+        except NoAnswer:
+            if self.heard_ns.get(node, -1) < asked_ns:
+                self._avoid(node)
+            raise
+        except OperationError as error:
+            if not isinstance(error, OutcomeUnknown):  # that is also what a broken connection gives
+                self.heard_ns[node] = self.host.now()
+            raise
+        self.heard_ns[node] = self.host.now()
+        return answer
 
     def _patience_ns(self, reading: bool, candidates: int) -> Nanoseconds:
         """How long to wait for one node: beyond its own deadline for a write, so that its word comes first; a read

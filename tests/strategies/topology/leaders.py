@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from kvsim.core.axes import Replication
-from kvsim.core.operation import Absent, Elsewhere, Found, Put, Read, Unavailable, Write, Written
+from kvsim.core.operation import Absent, Elsewhere, Found, OutcomeUnknown, Put, Read, Unavailable, Write, Written
 from kvsim.core.version import Version
 
 
@@ -14,6 +14,7 @@ class Leader(Replication):
 
     believed: ClassVar[dict[str, str]] = {}
     done: ClassVar[list[str]] = []
+    outcome_unknown: ClassVar[bool] = False
 
     @classmethod
     def copies(cls, settings: Any, nodes: int) -> int:
@@ -22,6 +23,8 @@ class Leader(Replication):
     async def write(self, op: Write) -> Written:
         self._must_lead()
         assert isinstance(op, Put)
+        if self.outcome_unknown:
+            raise OutcomeUnknown("too few answers")
         self.done.append(f"{self.host.id} {op.value.decode()}")
         return Written(Version(1))
 

@@ -165,6 +165,41 @@ def test_a_remembered_leader_whose_connection_broke_is_not_asked_first() -> None
     assert run.asked()[asked] != "a"
 
 
+def test_a_node_that_gives_its_word_is_not_avoided_for_what_others_did_not_do() -> None:
+    """A coordinator that says «nobody knows» lives; so does one that is slow with one answer and not with others."""
+    run = Run()
+    run.believe(a="a", b="b", c="c")
+    run.ask(Read)
+    [first] = run.asked()
+    run.settle()
+    run.leader.outcome_unknown = True
+    run.ask()
+    run.settle()
+    run.leader.outcome_unknown = False
+    run.ask()
+    assert run.asked() == [first, first, first]
+
+    slow = next(choice for choice in run.world.choices() if isinstance(choice, InFlight))
+    run.world.drop(slow)
+    run.world.advance(100 * MILLISECOND)
+    run.ask(Read)
+    run.settle()
+    run.world.advance(1_200 * MILLISECOND)
+    run.ask()
+    assert run.asked()[-1] == first, "it answered the read, so it is not silent"
+
+
+def test_a_node_that_was_asked_and_never_heard_of_is_avoided() -> None:
+    run = Run()
+    run.believe(a="a", b="b", c="c")
+    run.ask()
+    [first] = run.asked()
+    run.world.drop(next(choice for choice in run.world.choices() if isinstance(choice, InFlight)))
+    run.world.advance(1_300 * MILLISECOND)
+    run.ask()
+    assert run.asked()[-1] != first
+
+
 def test_a_peer_passes_on_at_most_once() -> None:
     run = Run("peer_to_peer")
     run.believe(a="b", b="c", c="c")
