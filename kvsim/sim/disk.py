@@ -75,16 +75,23 @@ class Storage:
         return {name: bytes(stored.content) for name, stored in self.files.items()}
 
 
-Done = Callable[[Future[None], str, str, int], None]
-"""Resumes the node: the future that completes, the operation, the file and its durable size."""
+Done = Callable[[Future[None], str, str, int, int], None]
+"""Resumes the node: the future that completes, the operation, the file, its durable size and the trace's cause."""
 
 
 class SimDisk:
     """A node's handle on its storage, for one life; after a crash nothing passes it any more."""
 
-    def __init__(self, engine: Engine, storage: Storage, done: Done) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        storage: Storage,
+        leaves_ns: Callable[[], Nanoseconds],
+        following: Callable[[], int],
+        done: Done,
+    ) -> None:
         self._engine, self._storage, self._settings = engine, storage, storage.settings
-        self._done = done
+        self._leaves_ns, self._following, self._done = leaves_ns, following, done
         self.powered = True
 
     def append(self, file: str, data: bytes) -> Future[None]:
@@ -161,11 +168,12 @@ class SimDisk:
         )
         stored = storage.open(file)
         future: Future[None] = Future()
+        cause = self._following()
 
         def finish(_: None) -> None:
             if self.powered:
                 take_effect(stored)
-                self._done(future, operation, file, stored.durable_bytes)
+                self._done(future, operation, file, stored.durable_bytes, cause)
 
         engine.push((storage.free_ns, NORMAL, engine.next_id(), finish, None))
         return future

@@ -20,7 +20,7 @@ class Sent(Event, tag="world.sent"):
 
 
 class Delivered(Event, tag="world.delivered"):
-    """A node begins to handle a message; its CPU has worked on it. The cause is the entry of the sending."""
+    """A node's CPU takes up a message, and the node handles it. The cause is the entry of the sending."""
 
     sender: NodeId
     kind: str

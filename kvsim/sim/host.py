@@ -6,7 +6,9 @@ when it ends it is made inert first, so that nothing a coroutine's `finally` doe
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Coroutine
+from heapq import heapreplace
 from typing import Any
 
 from simpy.events import NORMAL
@@ -26,6 +28,7 @@ from kvsim.sim.settings import ClockSettings, MachineSettings
 CALENDAR_START_NS: Nanoseconds = 1_735_689_600_000_000_000
 """Every run begins on 1 January 2025, 00:00 UTC, by the calendars of its nodes."""
 MILLION = 1_000_000
+STREAM = Channel.STREAM  # a name of its own, since a look-up in an Enum is slow and each message needs one
 
 Build = Callable[["Life", Scope], Program]
 """Makes a node's program for one life."""
@@ -49,7 +52,8 @@ class SimHost:
     def __init__(
         self, id: NodeId, engine: Engine, network: Network, settings: MachineSettings, chance: Chance, build: Build
     ) -> None:
-        self.id, self.engine, self.network, self.settings, self.chance = id, engine, network, settings, chance
+        self.id, self.network, self.settings, self.chance = id, network, settings, chance
+        self._engine = engine
         self.observer: Observer = network.observer
         self.clock = next((clock for clock in settings.clocks if clock.node == id), ClockSettings(id))
         self.storage = Storage(settings.disk, chance.stream("disk"))
@@ -58,26 +62,25 @@ class SimHost:
         self.up = False
         self.incarnation = 0
         self.failures: list[Exception] = []
-        self.handled_before = 0
-        """Messages that its node was given in earlier lives."""
+        self.handled = 0
+        """Messages that its node was given, over all lives."""
         self.busy_ns: Nanoseconds = 0
         """How long its CPU has worked, over all cores."""
         self._build = build
         self._push, self._next_id = engine.push, engine.next_id
         self._costs = Costs(settings.service_times())
+        self.leaves_ns: Nanoseconds = 0
+        """When the CPU is done with what it took up last: what is sent before leaves then."""
         self._free_ns: Nanoseconds = 0
+        """When it, or the first of its cores, can take up something new."""
         self._cores = [0] * settings.cores if settings.cores > 1 else None
-        self._handled_ns: dict[NodeId, Nanoseconds] = {}
+        self._inbox = settings.inbox
+        self._waiting: deque[Packet | NodeId] = deque()
 
     @property
     def node(self) -> Program | None:
         """The node's program; None while it is down."""
         return self.life.program if self.life is not None else None
-
-    @property
-    def handled(self) -> int:
-        """Messages that its node was given, over all lives."""
-        return self.handled_before + (self.life.handled if self.life is not None else 0)
 
     # Lives ------------------------------------------------------------------------------------------------------------
 
@@ -87,7 +90,7 @@ class SimHost:
             return
         self.incarnation += 1
         self.up = True
-        self.life = life = Life(self)
+        self.life = life = Life(self, self._engine)
         self.network.restarted(self.id)
         if self.incarnation > 1 and self.observer.wants(Restarted):
             self.observer.record(self.id, Restarted(self.incarnation))
@@ -100,14 +103,16 @@ class SimHost:
             return
         self.up = False
         life.end()
-        self.handled_before += life.handled
         lost = self.storage.cut_power()
-        now = self.engine.time_ns
-        self._free_ns = self.storage.free_ns = now
+        now = self._engine.time_ns
+        self.leaves_ns = self._free_ns = self.storage.free_ns = now
         self._cores = [now] * self.settings.cores if self._cores else None
-        self._handled_ns.clear()
+        waiting, self._waiting = self._waiting, deque()
         if self.observer.wants(Crashed):
             self.observer.record(self.id, Crashed(lost))
+        for packet in waiting:
+            if isinstance(packet, Packet):
+                packet.link.drop(packet, "the node crashed before it was handled")
         self.network.crashed(self.id)
 
     # Messages ---------------------------------------------------------------------------------------------------------
@@ -119,41 +124,61 @@ class SimHost:
             link.settled += 1
         elif not link.admit(packet):
             return
-        self.take(packet)
+        if self._free_ns <= self._engine.time_ns and not self._waiting:  # as in `take`, without the call
+            self._begin(packet)
+        else:
+            self.queue(packet)
 
     def take(self, packet: Packet) -> None:
-        """A packet has arrived: it waits for the CPU, which works on one after the other; then the node handles it."""
-        life = self.life
-        assert life is not None, "the link asked whether the machine is up"
-        life.taken = taken = life.taken + 1
-        if taken > life.may_take and life.is_full():
-            life.taken -= 1
+        """A packet has arrived: the node handles it when the CPU takes it up, at once if that has nothing to do."""
+        if self._free_ns <= self._engine.time_ns and not self._waiting:
+            self._begin(packet)
+        else:
+            self.queue(packet)
+
+    def queue(self, packet: Packet) -> None:
+        """Let a packet wait for the CPU, if there is room."""
+        if len(self._waiting) < self._inbox:
+            self._wait(packet)
+        else:
             packet.link.overflow(packet)
+
+    def _wait(self, item: Packet | NodeId) -> None:
+        """Let a packet, or the news that a peer's stream broke, wait for the CPU."""
+        if not self._waiting:
+            self._push((max(self._free_ns, self._engine.time_ns), NORMAL, self._next_id(), self._take_up, self.life))
+        self._waiting.append(item)
+
+    def _take_up(self, life: Life) -> None:
+        """The CPU is free for what has waited longest."""
+        if life is not self.life or not self._waiting:
             return
+        item = self._waiting.popleft()
+        if isinstance(item, Packet):
+            self._begin(item)
+        else:
+            life.lose(item)
+        if self._waiting and life is self.life:
+            self._push((max(self._free_ns, self._engine.time_ns), NORMAL, self._next_id(), self._take_up, life))
+
+    def _begin(self, packet: Packet) -> None:
+        """Work on a message. What the node sends because of it leaves when the work is done."""
         cost_ns = self._costs[type(packet.envelope.message)]
         self.busy_ns += cost_ns
-        now = self.engine.time_ns
+        self.leaves_ns = done = self._engine.time_ns + cost_ns
         if self._cores is None:
-            free_ns = self._free_ns
-            self._free_ns = done = (free_ns if free_ns > now else now) + cost_ns  # noqa: FURB136 - hot: a call to max is dear
+            self._free_ns = done
         else:
-            done = self._on_a_core(now, cost_ns, packet.link.source.id)
-        self._push((done, NORMAL, self._next_id(), life.handle, packet))
-
-    def _on_a_core(self, now: Nanoseconds, cost_ns: Nanoseconds, sender: NodeId) -> Nanoseconds:
-        """When the core that is free first will be done; not before an earlier message of the same sender is."""
-        assert self._cores is not None
-        core = min(range(len(self._cores)), key=self._cores.__getitem__)
-        self._cores[core] = done = max(now, self._cores[core]) + cost_ns
-        self._handled_ns[sender] = handled = max(done, self._handled_ns.get(sender, 0))
-        return handled
+            heapreplace(self._cores, done)
+            self._free_ns = self._cores[0]
+        self.handled += 1
+        assert self.life is not None, "the link asked whether the machine is up"
+        self.life.handle(packet)
 
     def lose(self, peer: NodeId) -> None:
         """The stream with this peer broke; the node learns of it after the messages that arrived before."""
         if self.life is not None:
-            now = self.engine.time_ns
-            ready_ns = self._free_ns if self._cores is None else self._handled_ns.get(peer, 0)
-            self._push((max(now, ready_ns), NORMAL, self._next_id(), self.life.lose, peer))
+            self._wait(peer)
 
 
 class Life:
@@ -161,21 +186,20 @@ class Life:
 
     program: Program
 
-    def __init__(self, host: SimHost) -> None:
+    def __init__(self, host: SimHost, engine: Engine) -> None:
         self.host = host
         self.id = host.id
         self.chance = host.chance.stream(str(host.incarnation))
         self.alive = True
-        self.taken = self.handled = 0
-        """Messages that came in, and those of them that the CPU is done with."""
-        self.may_take = self._inbox = host.settings.inbox
         self.scope = Scope(self.fail)
-        self._disk = SimDisk(host.engine, host.storage, self._disk_done)
+        self._disk = SimDisk(
+            engine, host.storage, lambda: host.leaves_ns, lambda: host.observer.following, self._disk_done
+        )
         self.disk: Disk = self._disk
         self.wants = host.observer.wants
         self._ready = self.scope.ready
-        self._engine, self._observer = host.engine, host.observer
-        self._push, self._next_id = host.engine.push, host.engine.next_id
+        self._engine, self._observer = engine, host.observer
+        self._push, self._next_id = engine.push, host._engine.next_id
         self._links = host.links
         self._drift_ppm = host.clock.drift_ppm
         self._offset_ns = host.clock.offset_ns + CALENDAR_START_NS
@@ -196,11 +220,6 @@ class Life:
         self._disk.powered = False
         self.scope.close()
 
-    def is_full(self) -> bool:
-        """Whether too many messages wait for the CPU. Asked only when so many came in since it was last."""
-        self.may_take = self.handled + self._inbox
-        return self.taken > self.may_take
-
     # What the node asks -----------------------------------------------------------------------------------------------
 
     def now(self) -> Nanoseconds:
@@ -212,7 +231,7 @@ class Life:
         """The calendar."""
         return self.now() + self._offset_ns
 
-    def send(self, to: NodeId, envelope: Envelope[Any], channel: Channel = Channel.STREAM) -> None:
+    def send(self, to: NodeId, envelope: Envelope[Any], channel: Channel = STREAM) -> None:
         """Send, while this life lasts."""
         if not self.alive:
             return
@@ -220,7 +239,7 @@ class Life:
             link = self._links[to]
         except KeyError:
             link = self.host.network.connect(self.id, to)
-        if channel is Channel.STREAM:
+        if channel is STREAM:
             link.send(envelope)
         else:
             link.send_datagram(envelope)
@@ -258,11 +277,7 @@ class Life:
     # What the node is given -------------------------------------------------------------------------------------------
 
     def handle(self, packet: Packet) -> None:
-        """The CPU is done with a message: the node handles it."""
-        if not self.alive:
-            packet.link.drop(packet, "the node crashed before it was handled")
-            return
-        self.handled += 1
+        """The CPU has taken up a message: the node handles it."""
         if self._observer.detailed:
             self._note_delivery(packet)
         try:
@@ -278,8 +293,6 @@ class Life:
 
     def lose(self, peer: NodeId) -> None:
         """The node learns that a stream broke."""
-        if not self.alive:
-            return
         if self._observer.wants(PeerLost):
             self._observer.follow(self._observer.record(self.id, PeerLost(peer), 0))
         self._resume(self.program.peer_lost, peer)
@@ -287,7 +300,7 @@ class Life:
     def _fire(self, timer: Timer) -> None:
         call, timer.call = timer.call, None
         if call is None:
-            self._engine.note_skipped()
+            self._engine.cancelled -= 1
             return
         if not self.alive:
             return
@@ -300,9 +313,9 @@ class Life:
         except Exception as error:  # noqa: BLE001 - a node's defect ends its life, not the world
             self.fail(error)
 
-    def _disk_done(self, future: Future[None], operation: str, file: str, size_bytes: int) -> None:
+    def _disk_done(self, future: Future[None], operation: str, file: str, size_bytes: int, cause: int) -> None:
         if self._observer.wants(DiskDone):
-            self._observer.follow(self._observer.record(self.id, DiskDone(operation, file, size_bytes)))
+            self._observer.follow(self._observer.record(self.id, DiskDone(operation, file, size_bytes), cause))
         self._resume(future.complete, None)
 
     def _resume(self, call: Callable[[Any], None], argument: Any) -> None:

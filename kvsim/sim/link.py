@@ -59,12 +59,17 @@ class Endpoint(Protocol):
 
     id: NodeId
     up: bool
+    leaves_ns: Nanoseconds
+    """What is sent before this time leaves then."""
 
     def accept(self, packet: Packet) -> None:
         """A packet of a stream comes in; the link may yet refuse it."""
 
     def take(self, packet: Packet) -> None:
         """A packet has arrived."""
+
+    def queue(self, packet: Packet) -> None:
+        """A packet of the endpoint to itself: to be taken after what is happening now."""
 
     def lose(self, peer: NodeId) -> None:
         """The stream with this peer broke, and this end learns of it now."""
@@ -133,11 +138,12 @@ class Link:
     def send(self, envelope: Envelope[Any]) -> None:
         """Send on the stream."""
         size = len(self._encode(envelope)) + HEADER_BYTES
-        now = self._engine.time_ns
-        packet = Packet(self, envelope, size, now, self.epoch)
+        at, leaves_ns = self._engine.time_ns, self.source.leaves_ns
+        if leaves_ns > at:
+            at = leaves_ns
+        packet = Packet(self, envelope, size, at, self.epoch)
         self.bytes_sent += size
         self.sent = sent = self.sent + 1
-        at = now
         for pipe, latency in self._way:  # as in `_travel`, without the call
             if pipe is not None:
                 if pipe.free_ns > at:
@@ -176,11 +182,11 @@ class Link:
     def send_datagram(self, envelope: Envelope[Any]) -> None:
         """Send by itself: it may be lost, and overtake others."""
         size = len(self._encode(envelope)) + HEADER_BYTES
-        now = self._engine.time_ns
-        packet = Packet(self, envelope, size, now, self.epoch, Channel.DATAGRAM)
+        leaves_ns = max(self._engine.time_ns, self.source.leaves_ns)
+        packet = Packet(self, envelope, size, leaves_ns, self.epoch, Channel.DATAGRAM)
         self.datagrams_sent += 1
         self.bytes_sent += size
-        at = self._travel(now, size)
+        at = self._travel(leaves_ns, size)
         if not self.plain:
             at = self._judge(packet, at)
         if size > DATAGRAM_LIMIT_BYTES + HEADER_BYTES:
@@ -351,9 +357,9 @@ class Link:
 
     def _release(self, stall: Stall) -> None:
         """The first has arrived: hand over what was held behind it, up to the next that was lost."""
-        held = stall.held
+        held, epoch = stall.held, self.epoch
         self.stall = None
-        while held:
+        while held and self.epoch == epoch:  # a node that handles one may break the stream
             if held[0].lost:
                 held[0].lost = False
                 stall.attempt, stall.resent_ns, self.stall = 0, held[0].sent_ns, stall
@@ -427,6 +433,6 @@ class Loopback(Link):
         self.bytes_sent += size
         if not self.plain:
             self._judge(packet, now)
-        self.target.take(packet)
+        self.target.queue(packet)
 
     send_datagram = send

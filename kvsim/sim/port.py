@@ -16,6 +16,7 @@ class Port:
     """Sends to nodes, and gets their answers."""
 
     up = True
+    leaves_ns = 0
 
     def __init__(
         self,
@@ -48,7 +49,7 @@ class Port:
     def _fire(self, timer: Timer) -> None:
         call, timer.call = timer.call, None
         if call is None:
-            self._engine.note_skipped()
+            self._engine.cancelled -= 1
         else:
             self._observer.follow(0)
             call()
@@ -68,6 +69,10 @@ class Port:
             event = Delivered(packet.link.source.id, tag_of(packet.envelope.message))
             self._observer.follow(self._observer.record(self.id, event, packet.envelope.cause))
         self._deliver(packet.link.source.id, packet.envelope)
+
+    def queue(self, packet: Packet) -> None:
+        """A packet to itself."""
+        self._engine.call_at(self._engine.time_ns, self.take, packet)
 
     def lose(self, peer: NodeId) -> None:
         """A stream broke; the client learns of it when what happens now is over."""

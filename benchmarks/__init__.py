@@ -1,0 +1,1 @@
+"""kvsim beside its yardsticks; `make bench` runs all."""
