@@ -64,9 +64,10 @@ def promised(settings: PrimaryBackupSettings, design: Design) -> Iterable[Promis
             else "after a round with its backups"
         )
         yield consistency(Level.LINEARIZABLE, f"one primary orders all writes, and reads {how}")
+    kept = "keeps all acknowledged writes" if settings.mode == "sync" else "goes on with those that it has"
     yield Promise(
         "faults",
-        "one member that lives keeps the data, and a backup takes the primary's place within about "
+        f"one member that lives {kept}, and a backup takes the primary's place within about "
         f"{shown_duration(settings.dead_after_ns + settings.ping_interval_ns)}; the view service is a single point of "
         "failure: while it is down nobody is promoted, and a primary that dies before it acknowledged must come back",
     )
