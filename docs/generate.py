@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from kvsim.core.message import Message, tag_of
+
 REFERENCE = Path(__file__).parent / "reference"
 MADE = "<!-- Made from the code by `python -m docs.generate`; edit the code instead. -->\n\n"
 
@@ -79,7 +81,57 @@ def _page(page: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-PAGES: dict[str, Callable[[], str]] = {"errors.md": errors, "strategies.md": strategies}
+def protocols() -> str:
+    """Who says what to whom: every message of every built-in design, by the protocol that owns it."""
+    from kvsim.core.message import DATAGRAM_LIMIT_BYTES
+    from kvsim.transport.frames import PROTOCOL_VERSION
+
+    parts = [
+        "# Protocols",
+        "",
+        "Three pairs of roles talk to each other:",
+        "",
+        "- **client – ServerFrontend** (or any peer): [HTTP](http.md), [RESP](resp.md), or the frames below; each",
+        "  becomes a `client.perform` and its result.",
+        "- **ServerFrontend – ServerData**: `client.perform` passed on, its result or a `core.failure` back; status.",
+        "- **ServerData – ServerData**: the messages of the design's replication and membership.",
+        "",
+        "## On the wire",
+        "",
+        "Streams are TCP connections, one for each ordered pair of nodes, protocol version",
+        f"{PROTOCOL_VERSION}. A frame is its length and CRC-32, four bytes each, big-endian, then MessagePack.",
+        "The first frame is a hello: protocol version, cluster, fingerprint of the design, node, incarnation; a stranger",
+        "is refused with the reason. Each later frame is an envelope: message, request number (0: no answer wanted), the",
+        "number that it answers (0: none), and the trace's id of its cause (0: not traced). Heartbeats are UDP datagrams",
+        f"of one envelope, at most {DATAGRAM_LIMIT_BYTES} bytes. A message is an array: its tag, then its fields in the",
+        "order given here.",
+        "",
+    ]
+    for title, kinds in _messages().items():
+        parts += [f"## {title}", "", "| message | fields | who, to whom |", "|---|---|---|"]
+        for kind in kinds:
+            fields = ", ".join(f"`{name}`" for name in kind.__struct_fields__)
+            parts.append(f"| `{tag_of(kind)}` | {fields or 'none'} | {' '.join((kind.__doc__ or '').split())} |")
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _messages() -> dict[str, list[type[Message]]]:
+    """The kinds of messages of all built-in strategies, by the package or module that owns them."""
+    from kvsim.strategies.catalogue import BUILT_IN, message_kinds, read_design
+
+    found: dict[str, list[type[Message]]] = {}
+    for replication in BUILT_IN["replication"]:
+        design = read_design({"replication": replication, "membership": "heartbeat"}, "design", 5)
+        for kind in message_kinds(design):
+            owner = kind.__module__.removeprefix("kvsim.").removeprefix("strategies.")
+            title = ".".join(owner.split(".")[:2])
+            if kind not in found.setdefault(title, []):
+                found[title].append(kind)
+    return found
+
+
+PAGES: dict[str, Callable[[], str]] = {"errors.md": errors, "protocols.md": protocols, "strategies.md": strategies}
 
 
 def made(name: str) -> str:
