@@ -1,4 +1,4 @@
-"""One run in the simulated world: load the keys, drive the workload, let faults strike, heal, read all once more."""
+"""One run in the simulated world, and what every run comes to: metrics and verdicts."""
 
 from __future__ import annotations
 
@@ -7,24 +7,21 @@ from typing import BinaryIO, NamedTuple
 
 from kvsim.check.verdict import Verdict
 from kvsim.core.axes import Replication, Site
-from kvsim.core.chance import Chance
-from kvsim.core.message import MILLISECOND, SECOND, Nanoseconds, NodeId
+from kvsim.core.message import MILLISECOND, SECOND, NodeId
 from kvsim.core.node import Node
 from kvsim.core.replica import Record
 from kvsim.lab.experiment import Setup
 from kvsim.lab.measures import MEASURES
 from kvsim.lab.metrics import measure
-from kvsim.lab.observations import Costs, FaultWindow, Observations, Phases, Stock
+from kvsim.lab.observations import Costs, Observations, Stock
 from kvsim.lab.promises import judge_run
 from kvsim.lab.sim_driver import SimDriver
+from kvsim.lab.story import Story, difference
 from kvsim.sim.faults import Window, install
 from kvsim.sim.world import World
-from kvsim.workload.clients import Clients
 
 STRIDE_NS = 20 * MILLISECOND
 """The world is driven in steps of this length; between them a progress bar may move."""
-REPAIR_NS = 200 * MILLISECOND
-"""Between the two final readings of all keys."""
 LONGEST_NS = 3_600 * SECOND
 """A run that is not over by then never will be."""
 
@@ -61,7 +58,10 @@ def simulate(
     world = World(setup.design, setup.cluster, setup.world, seed)
     if trace is not None:
         world.trace_to(lambda entry: trace.write(entry.line()))
-    seen = _Story(world, setup, seed).tell(progress)
+    stage = SimStage(world, setup)
+    story = Story(stage, setup, seed)
+    stage.play(story, progress)
+    seen = story.seen(difference(*stage.counts), stock_of(world))
     return judged(setup, seed, seen, measures, tuple(f"{node}: {error!r}" for node, error in world.failures))
 
 
@@ -73,76 +73,31 @@ def judged(setup: Setup, seed: int, seen: Observations, measures: tuple[str, ...
     return Run(setup, seed, seen, dict(sorted(metrics.items())), judge_run(seen), failures)
 
 
-class _Story:
-    """The phases of a run, each begun by the end of the one before."""
+class SimStage:
+    """The simulated world as the stage of a run."""
 
-    def __init__(self, world: World, setup: Setup, seed: int) -> None:
+    def __init__(self, world: World, setup: Setup) -> None:
         self.world, self.setup = world, setup
         self.driver = SimDriver(world)
-        self.clients = Clients(self.driver, setup.workload, Chance(seed, "workload"))
-        self.windows: list[Window] = []
-        self.at: dict[str, Nanoseconds] = {}
-        self.costs: list[Costs] = []
-        self.over = False
+        self.counts: list[Costs] = []
 
-    def tell(self, progress: Progress | None) -> Observations:
-        """All phases; then what was seen."""
+    def install_faults(self) -> list[Window]:
+        """Let the faults strike at their times, counted from now."""
+        return install(self.world, list(self.setup.faults), self.world.now())
+
+    def count(self) -> None:
+        """Note what the world has counted up to now."""
+        self.counts.append(costs_of(self.world))
+
+    def play(self, story: Story, progress: Progress | None) -> None:
+        """Run the world until the story is over."""
         self.world.start()
-        self.world.at(0, lambda: self.clients.load(self._workload))
-        while not self.over:
+        self.world.at(0, story.begin)
+        while not story.over:
             self.world.run(self.world.now() + STRIDE_NS)
             assert self.world.now() < LONGEST_NS, "every operation ends by its timeout, so every phase ends"
             if progress is not None:
-                progress(self._share_done())
-        return Observations(
-            self.clients.recorder.history,
-            Phases(*(self.at[name] for name in ("workload", "measured", "ended", "checked", "finished"))),
-            self.setup.cluster,
-            errors=self.clients.told.errors,
-            intended_ns=self.clients.told.intended_ns,
-            faults=named(self.windows),
-            costs=difference(*self.costs),
-            stock=stock_of(self.world),
-            not_loaded=self.clients.not_loaded,
-        )
-
-    def _workload(self) -> None:
-        workload = self.setup.workload
-        self.at["workload"] = self.world.now()
-        self.windows = install(self.world, list(self.setup.faults), self.world.now())
-        self.clients.begin()
-        self.driver.after(workload.warm_up_ns, self._measured)
-        self.driver.after(workload.duration_ns, self._ended)
-
-    def _measured(self) -> None:
-        self.at["measured"] = self.world.now()
-        self.costs.append(costs_of(self.world))
-
-    def _ended(self) -> None:
-        self.at["ended"] = self.world.now()
-        self.costs.append(costs_of(self.world))
-        self.clients.stop()
-        quiet_from = max([self.world.now(), *(window.end_ns for window in self.windows)])
-        settled = quiet_from + self.setup.workload.timeout_ns + self.setup.workload.settle_ns
-        self.driver.after(settled - self.world.now(), lambda: self.clients.read_all(self._repaired))
-
-    def _repaired(self) -> None:
-        # Reads repair replicas that missed a write. Only what a second reading does not find either is lost.
-        self.driver.after(REPAIR_NS, self._checked)
-
-    def _checked(self) -> None:
-        self.at["checked"] = self.world.now()
-        self.clients.read_all(self._finished)
-
-    def _finished(self) -> None:
-        self.at["finished"] = self.world.now()
-        self.over = True
-
-    def _share_done(self) -> float:
-        """By the clock of the workload, which takes most of the time."""
-        if "workload" not in self.at:
-            return 0.0
-        return min(1.0, (self.world.now() - self.at["workload"]) / self.setup.workload.duration_ns)
+                progress(story.share_done())
 
 
 def costs_of(world: World) -> Costs:
@@ -152,31 +107,6 @@ def costs_of(world: World) -> Costs:
         counts.messages_sent, counts.bytes_sent, counts.syncs, counts.disk_bytes,
         dict(counts.by_node), dict(counts.busy_ns),
     )  # fmt: skip
-
-
-def difference(before: Costs, after: Costs) -> Costs:
-    """What lies between two counts; what one of them lacks stays unknown."""
-
-    def less(name: str) -> int | None:
-        then, now = getattr(before, name), getattr(after, name)
-        return None if then is None or now is None else now - then
-
-    load = {node: count - before.load_by_node.get(node, 0) for node, count in after.load_by_node.items()}
-    busy = {node: time_ns - before.busy_ns_by_node.get(node, 0) for node, time_ns in after.busy_ns_by_node.items()}
-    return Costs(less("messages"), less("bytes"), less("syncs"), less("disk_bytes"), load, busy)
-
-
-def named(windows: list[Window]) -> list[FaultWindow]:
-    """Faults that struck, by their kinds, numbered where there are several of a kind."""
-    windows = [window for window in windows if window.struck]
-    kinds = [window.kind for window in windows]
-    seen: dict[str, int] = {}
-    found = []
-    for window in windows:
-        seen[window.kind] = number = seen.get(window.kind, 0) + 1
-        name = f"{window.kind}-{number}" if kinds.count(window.kind) > 1 else window.kind
-        found.append(FaultWindow(name, window.start_ns, window.end_ns, tuple(window.nodes)))
-    return found
 
 
 def stock_of(world: World) -> Stock:
