@@ -36,6 +36,18 @@ def test_timers_fire_by_time_and_then_by_issue(loop: str, delays_ms: list[int]) 
     run(test, loop)
 
 
+def test_a_timer_that_sets_a_later_one_delays_none_that_is_due_before() -> None:
+    async def test() -> None:
+        done = asyncio.Event()
+        timers = Timers(asyncio.get_running_loop(), lambda call: call())
+        timers.after(MILLISECOND, lambda: timers.after(60 * SECOND, lambda: None))
+        timers.after(5 * MILLISECOND, done.set)
+        await asyncio.wait_for(done.wait(), 10)
+        timers.close()
+
+    run(test)
+
+
 def test_cancelled_timers_do_not_pile_up() -> None:
     async def test() -> None:
         timers = Timers(asyncio.get_running_loop(), lambda call: call())
