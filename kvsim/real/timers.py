@@ -87,6 +87,9 @@ class Timers:
                 continue
             call, timer.call = timer.call, None
             self._fire(call)
+        self._ring_for_earliest()
+
+    def _ring_for_earliest(self) -> None:
         # A call may have set the alarm for its own next time, although another timer is due before.
         if self._heap and (self._alarm is None or self._heap[0][0] < self._alarm_ns):
             self._set_alarm(self._heap[0][0])
