@@ -15,7 +15,7 @@ from pathlib import Path
 
 import typer
 
-from kvsim.cli import check, client, list_, serve, simulate, where
+from kvsim.cli import check, client, list_, new, serve, simulate, where
 
 BAD_INPUT = 2
 DEFECT = 70
@@ -49,6 +49,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("where", where.where),
     ("check", check.check),
     ("list", list_.list_),
+    ("new", new.new),
 )
 for _name, _command in _COMMANDS:
     app.command(_name)(_command)

@@ -22,7 +22,9 @@ REPAIR_NS = 200 * MILLISECOND
 class Stage(Protocol):
     """What a run needs of its world beside the clients' way into it."""
 
-    driver: Driver
+    @property
+    def driver(self) -> Driver:
+        """The clients' way in."""
 
     def install_faults(self) -> list[Window]:
         """Let the faults strike at their times, counted from now. The windows follow what really happens."""

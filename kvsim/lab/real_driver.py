@@ -1,0 +1,140 @@
+"""Clients in the real world: over the cluster's own frames into a cluster of ours, over HTTP into a running one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from kvsim.client import AsyncClient
+from kvsim.core.host import Timer
+from kvsim.core.message import Failure, Nanoseconds, NodeId
+from kvsim.core.operation import AnyOperation, AnyResult, Item, OperationError, Page, RequestId, Scan
+from kvsim.real.cluster_client import ClusterClient
+from kvsim.real.cluster_file import Plan
+from kvsim.real.timers import Timers
+from kvsim.workload.driver import Answered
+
+CONNECTED_CLIENTS = 256
+"""So many clients have a connection of their own to each door; more share these."""
+
+
+class _RealTime:
+    """The observer's clock, and the event loop's timers."""
+
+    def __init__(self) -> None:
+        self._begun_ns = time.monotonic_ns()
+        self._timers = Timers(asyncio.get_running_loop(), lambda call: call())
+
+    def now(self) -> Nanoseconds:
+        """Real time since the driver was made."""
+        return time.monotonic_ns() - self._begun_ns
+
+    def after(self, delay_ns: Nanoseconds, call: Callable[[], None]) -> Timer:
+        """Call back after this time."""
+        return self._timers.after(delay_ns, call)
+
+
+class ClusterDriver(_RealTime):
+    """Implements `kvsim.workload.driver.Driver` on the doors of a real cluster, by framed TCP."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__()
+        self._plan = plan
+        self._doors = plan.cluster.doors()
+        self._clients: dict[str, ClusterClient] = {}
+        self._connected: list[ClusterClient] = []
+
+    def doors(self) -> tuple[NodeId, ...]:
+        """The nodes that take clients' requests."""
+        return self._doors
+
+    def perform(self, client: NodeId, door: NodeId, operation: AnyOperation, answered: Answered) -> Callable[[], None]:
+        """Send the operation from this client to this door."""
+        return _begin(lambda: self._client(client).begin(operation, door), answered)
+
+    def messages_sent(self) -> int:
+        """By all clients."""
+        return sum(client.messages_sent for client in self._connected)
+
+    def bytes_sent(self) -> int:
+        """By all clients."""
+        return sum(client.bytes_sent for client in self._connected)
+
+    def close(self) -> None:
+        """Hang up."""
+        for client in self._connected:
+            client.close()
+
+    def _client(self, name: str) -> ClusterClient:
+        client = self._clients.get(name)
+        if client is None:
+            if len(self._connected) < CONNECTED_CLIENTS:
+                self._connected.append(ClusterClient(self._plan, name))
+            client = self._clients[name] = self._connected[len(self._clients) % len(self._connected)]
+        return client
+
+
+class HttpDriver(_RealTime):
+    """Implements `Driver` on the HTTP door of a running cluster, whose other users and earlier runs it does not meet.
+
+    Keys get a prefix that no other run has, and so do the names under which a cluster remembers its clients' writes.
+    """
+
+    def __init__(self, client: AsyncClient, prefix: str) -> None:
+        super().__init__()
+        self._client = client
+        self._prefix = prefix
+        self._key_prefix = prefix.encode()
+        self._end = self._key_prefix[:-1] + bytes([self._key_prefix[-1] + 1])
+
+    def doors(self) -> tuple[NodeId, ...]:
+        """The one that was given."""
+        return (self._client.server.url,)
+
+    def perform(self, client: NodeId, door: NodeId, operation: AnyOperation, answered: Answered) -> Callable[[], None]:
+        """Send the operation once."""
+        loop = asyncio.get_running_loop()
+        return _begin(lambda: loop.create_task(self._ask(operation)), answered)
+
+    async def _ask(self, operation: AnyOperation) -> AnyResult:
+        request = RequestId(self._prefix + operation.request.client, operation.request.number)
+        own: dict[str, Any] = {"request": request}
+        if isinstance(operation, Scan):
+            end = self._end if operation.end is None else self._key_prefix + operation.end
+            own |= {"start": self._key_prefix + operation.start, "end": end}
+        else:
+            own["key"] = self._key_prefix + operation.key
+        result = await self._client.perform(msgspec.structs.replace(operation, **own))
+        return self._without_prefix(result) if isinstance(result, Page) else result
+
+    def _without_prefix(self, page: Page) -> Page:
+        cut = len(self._key_prefix)
+        items = tuple(Item(item.key[cut:], item.value, item.version) for item in page.items)
+        return Page(items, None if page.next is None else page.next[cut:])
+
+
+def _begin(begin: Callable[[], asyncio.Future[AnyResult]], answered: Answered) -> Callable[[], None]:
+    """Begin, and tell the outcome when it is there; what this returns makes it forget."""
+    try:
+        future = begin()
+    except OperationError as error:  # too large to be sent
+        return asyncio.get_running_loop().call_soon(answered, error.failure()).cancel
+    future.add_done_callback(lambda done: None if done.cancelled() else answered(_outcome(done)))
+    return lambda: _forget(future)
+
+
+def _forget(future: asyncio.Future[AnyResult]) -> None:
+    future.cancel()
+
+
+def _outcome(done: asyncio.Future[AnyResult]) -> AnyResult | Failure:
+    error = done.exception()
+    if error is None:
+        return done.result()
+    if isinstance(error, OperationError):
+        return error.failure()
+    raise error
