@@ -53,6 +53,22 @@ def test_5_2_a_vote_is_given_only_when_it_is_on_the_disk() -> None:
     assert group.answer(vote, "b") == Vote(1, 1, True)
 
 
+def test_5_2_a_vote_that_a_later_term_has_overtaken_is_not_given() -> None:
+    group = Group("a b c", outsiders=("b", "c"))
+    first, second = group.request_vote("a", "b", 1), group.request_vote("a", "c", 2)
+    group.sync("a")
+    assert group.answer(first, "b") == Vote(1, 2, False)
+    assert group.answer(second, "c") == Vote(1, 2, True)
+
+
+def test_5_2_a_candidate_that_has_found_a_leader_asks_nobody_for_votes() -> None:
+    group = Group("a b c", outsiders=("b", "c"))
+    group.stand("a")
+    group.append("a", "b", 1, (0, 0))
+    group.sync("a")
+    assert group.messages(RequestVote, "a", "c") == []
+
+
 def test_5_2_a_vote_outlives_a_crash() -> None:
     group = Group("a b c", outsiders=("b", "c"))
     group.request_vote("a", "b", 1)
@@ -134,6 +150,25 @@ def test_5_3_a_heartbeat_vouches_only_for_what_is_on_the_disk() -> None:
     group.append("a", "b", 1, (0, 0), X1)
     heartbeat = group.append("a", "b", 1, (1, 1))
     assert group.answer(heartbeat, "b") == Appended(1, 1, True, 1, match_index=0)
+
+
+def test_5_3_a_follower_does_not_vouch_for_what_a_later_leader_has_replaced() -> None:
+    group = Group("a b c", outsiders=("b", "c"))
+    first = group.append("a", "b", 1, (0, 0), X1)
+    group.append("a", "c", 2, (0, 0), in_term(X2, 2))
+    group.sync("a")
+    assert group.answer(first, "b") == Appended(1, 2, False, 0)
+
+
+def test_5_3_an_answer_to_an_earlier_leadership_counts_for_nothing() -> None:
+    group = Group("a b c")
+    group.elect("a")
+    group.request_vote("a", "c", 2)
+    group.settle("a")
+    group.elect("a", "a", "b")
+    before = dict(group.state("a").match_index)
+    group.raft("a")._on_appended("c", Appended(1, 1, True, 1, match_index=2, round=9))
+    assert group.state("a").match_index == before and group.raft("a").followers["c"].round == 0
 
 
 def test_5_3_a_crash_between_append_and_sync_takes_what_nobody_was_promised() -> None:

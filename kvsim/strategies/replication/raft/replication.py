@@ -166,8 +166,8 @@ class LogReplication(RaftServer):
 
     def _on_conflict(self, peer: NodeId, progress: Progress, answer: Appended) -> None:
         state, prev = self.state, answer.prev_log_index
-        if prev <= state.match_index[peer] or (progress.probing and prev != state.next_index[peer] - 1):
-            return  # the answer to an older question; the follower has moved on since
+        if progress.probing and prev != state.next_index[peer] - 1:
+            return  # the answer to an older question than the one that is on its way
         following = answer.conflict_index
         if answer.conflict_term:
             # Where we have that term too, the logs may agree up to our last entry of it.
