@@ -77,7 +77,10 @@ class Codec:
 
         Raises `msgspec.DecodeError` (or its `ValidationError`) for a stranger's bytes.
         """
-        return self._decoder.decode(data)
+        try:
+            return self._decoder.decode(data)
+        except UnicodeDecodeError as error:  # msgspec lets this one pass as it is
+            raise msgspec.DecodeError(f"text that is no UTF-8: {error}") from error
 
 
 def tag_of(kind: type[Message] | Message) -> str:

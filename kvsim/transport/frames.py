@@ -105,7 +105,7 @@ def read_greeting(payload: bytes) -> Hello | Refused:
     """The greeting in a frame. Raises `CorruptFrame` for anything else."""
     try:
         found: Hello | Refused = _greeting.decode(payload)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise CorruptFrame(f"a first frame that is no greeting ({error})") from error
     return found
 

@@ -64,6 +64,8 @@ def test_a_larger_frame_is_refused_on_both_sides() -> None:
 def test_what_is_no_greeting_is_corrupt() -> None:
     with pytest.raises(CorruptFrame, match="no greeting"):
         read_greeting(b"GET / HTTP/1.1")
+    with pytest.raises(CorruptFrame):
+        read_greeting(greeting(hello("abc"))[8:].replace(b"abc", b"a\xffc"))
 
 
 @pytest.mark.parametrize(
