@@ -57,8 +57,8 @@ from kvsim.core.operation import (
 )
 from kvsim.core.settings import SettingsError, duration_ns
 from kvsim.core.waiting import Scope
-from kvsim.testing import shown
-from kvsim.testing.stepper import DiskWork, Happening, InFlight, Pending, Recorded, Sent, Stepper
+from kvsim.explore import shown
+from kvsim.explore.stepper import DiskWork, Happening, InFlight, Pending, Recorded, Sent, Stepper
 
 RULE = "----"
 CLIENT = "client"

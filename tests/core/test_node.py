@@ -10,7 +10,7 @@ from kvsim.core.message import MILLISECOND, Envelope, Failure, Message, NodeId
 from kvsim.core.node import Component, Node, View, answers, receives
 from kvsim.core.operation import NotFound, OutcomeUnknown, Unavailable
 from kvsim.core.waiting import Future, Scope
-from kvsim.testing.stepper import Failed, InFlight, Sent, Stepper
+from kvsim.explore.stepper import Failed, InFlight, Sent, Stepper
 
 
 class Ping(Message, tag="test.ping"):

@@ -12,8 +12,8 @@ from kvsim.core.message import MILLISECOND, Codec, Envelope, Message, NodeId
 from kvsim.core.node import Node
 from kvsim.core.operation import AnyOperation, Operation, Perform, RequestId
 from kvsim.core.waiting import Scope
+from kvsim.explore.stepper import Failed, InFlight, Pending, Sent, Stepper
 from kvsim.strategies.catalogue import assemble, cluster_of, message_kinds, read_design
-from kvsim.testing.stepper import Failed, InFlight, Pending, Sent, Stepper
 
 CLIENT = "client"
 

@@ -8,7 +8,7 @@ from kvsim.core.message import MILLISECOND, Envelope, Message, NodeId
 from kvsim.core.node import Component, Node, View, answers
 from kvsim.core.trace import Event
 from kvsim.core.waiting import Scope
-from kvsim.testing.stepper import Failed, InFlight, Pending, Recorded, Sent, Stepper
+from kvsim.explore.stepper import Failed, InFlight, Pending, Recorded, Sent, Stepper
 
 
 class Keep(Message, tag="test.keep"):

@@ -7,7 +7,7 @@ import pytest
 from kvsim.core.message import Failure, Message
 from kvsim.core.operation import Absent, Found, Put, RequestId, Written
 from kvsim.core.version import Version
-from kvsim.testing import shown
+from kvsim.explore import shown
 from kvsim.testing.transcript import TranscriptError, rerun
 
 CLUSTER = "cluster quorum nodes=a,b,c\n"

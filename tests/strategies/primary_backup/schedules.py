@@ -19,11 +19,11 @@ from kvsim.core.operation import ERRORS, AnyOperation, Create, Found, Perform, P
 from kvsim.core.replica import JOURNAL_FILE, Change, Known
 from kvsim.core.version import Version
 from kvsim.core.waiting import Scope
+from kvsim.explore.stepper import Sent, Stepper
 from kvsim.strategies.catalogue import assemble, cluster_of, read_design
 from kvsim.strategies.replication.primary_backup import PrimaryBackup
 from kvsim.strategies.replication.primary_backup.view_service import VIEWS_FILE
 from kvsim.strategies.replication.primary_backup.views import ServiceState
-from kvsim.testing.stepper import Sent, Stepper
 
 SERVICE = "view-1"
 KEYS = (b"x", b"y")

@@ -15,8 +15,8 @@ from kvsim.core.message import MILLISECOND, Envelope, Failure, Message, NodeId
 from kvsim.core.node import Node
 from kvsim.core.operation import ERRORS, AnyOperation, Found, Perform, Put, Read, Remove, RequestId
 from kvsim.core.waiting import Scope
+from kvsim.explore.stepper import DiskWork, Failed, InFlight, Pending, Sent, Stepper
 from kvsim.strategies.catalogue import assemble, cluster_of, read_design
-from kvsim.testing.stepper import DiskWork, Failed, InFlight, Pending, Sent, Stepper
 
 KEY = b"x"
 

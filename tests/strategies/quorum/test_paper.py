@@ -13,9 +13,9 @@ import pytest
 from kvsim.core.message import Envelope, Failure, NodeId
 from kvsim.core.operation import Absent, Found, Perform, Put, Read, RequestId, Written
 from kvsim.core.settings import SettingsError
+from kvsim.explore.stepper import InFlight, Pending, Recorded, Sent
 from kvsim.strategies.catalogue import read_design
 from kvsim.strategies.replication.quorum import Fetch, Quorum, QuorumMet, Store, Stored
-from kvsim.testing.stepper import InFlight, Pending, Recorded, Sent
 from tests.strategies.stepping import CLIENT, Running
 
 

@@ -10,11 +10,11 @@ from kvsim.core.message import MILLISECOND, Envelope, Message, NodeId
 from kvsim.core.node import Node
 from kvsim.core.operation import AnyOperation, Perform, Put, Read, RequestId
 from kvsim.core.waiting import Scope
+from kvsim.explore.stepper import Failed, InFlight, Sent, Stepper
 from kvsim.strategies.catalogue import assemble, read_design
 from kvsim.strategies.replication.raft.messages import GROUP, AppendEntries, LogEntry, RequestVote
 from kvsim.strategies.replication.raft.raft import Raft
 from kvsim.strategies.replication.raft.state import RaftState
-from kvsim.testing.stepper import Failed, InFlight, Sent, Stepper
 from tests.strategies.raft.invariants import raft_of
 
 CLIENT = "client"

@@ -25,8 +25,8 @@ from kvsim.core.operation import (
     Update,
 )
 from kvsim.core.waiting import Scope
+from kvsim.explore.stepper import DiskWork, Failed, InFlight, Pending, Sent, Stepper
 from kvsim.strategies.catalogue import assemble, cluster_of, read_design
-from kvsim.testing.stepper import DiskWork, Failed, InFlight, Pending, Sent, Stepper
 from tests.strategies.raft.invariants import Invariants, raft_of
 
 KEYS = (b"x", b"y")

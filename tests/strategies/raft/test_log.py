@@ -5,10 +5,10 @@ from hypothesis import strategies as st
 
 from kvsim.core.host import Recovered
 from kvsim.core.operation import Put, RequestId
+from kvsim.explore.stepper import StepDisk, Stepper
 from kvsim.strategies.replication.raft.log import LOG_FILE, Log
 from kvsim.strategies.replication.raft.messages import LogEntry
 from kvsim.strategies.replication.raft.state import RaftState
-from kvsim.testing.stepper import StepDisk, Stepper
 from tests.strategies.raft.invariants import log_on
 
 

@@ -12,8 +12,8 @@ import pytest
 from kvsim.core.design import Cluster
 from kvsim.core.message import MILLISECOND, Envelope, Failure, Message, NodeId
 from kvsim.core.operation import Operation, Perform, Put, Read, RequestId, Written
+from kvsim.explore.stepper import InFlight, Pending, Sent, Stepper
 from kvsim.strategies.catalogue import assemble, read_design
-from kvsim.testing.stepper import InFlight, Pending, Sent, Stepper
 
 HERE = Path(__file__).parent
 NODES = ("a", "b", "c")
