@@ -47,6 +47,8 @@ def show_report(report: Report, out: Path) -> None:
     to.print(_promises(report))
     for failure in report.failures:
         to.print(f"[red]A node failed by a defect of its own:[/] {escape(failure)}")
+    for note in report.notes:
+        to.print(f"[yellow]Mind:[/] {escape(note)}")
     pictures = sorted((out / "plots").glob("*.png"))
     to.print(f"report    {out / 'report.html'}", soft_wrap=True)
     for at, picture in enumerate(pictures):

@@ -81,7 +81,8 @@ class Setup(NamedTuple):
     """Axis names and values, as labels show them."""
     design: Design
     cluster: Cluster
-    world: WorldSettings
+    world: WorldSettings | None
+    """The simulated world; None where it runs in the real one."""
     workload: Workload
     faults: tuple[Fault, ...]
     table: Table
@@ -139,7 +140,7 @@ def find(file_or_name: str | Path) -> Path:
     if path.is_file():
         return path
     text = str(file_or_name)
-    if path.is_dir():
+    if path.is_dir() and text not in list_experiments():
         raise SettingsError([f"{text} is a folder; name a file in it, or one of {', '.join(list_experiments())}"])
     if path.suffix == ".toml" or len(path.parts) > 1:
         hint = nearest(path.stem, list_experiments())

@@ -78,11 +78,14 @@ class Observations:
         costs: Costs,
         stock: Stock | None = None,
         not_loaded: int = 0,
+        never_struck: tuple[str, ...] = (),
     ) -> None:
         self.history, self.phases, self.cluster = history, phases, cluster
         self.errors, self.intended_ns = errors, intended_ns
         self.faults, self.costs, self.stock = faults, costs, stock
         self.not_loaded = not_loaded
+        self.never_struck = never_struck
+        """Kinds of faults that found nobody to strike: a crash of the leader where there was none."""
         self.operations = operations(history)
         self.measured = [op for op in self.operations if phases.measured_ns <= op.invoked_ns < phases.ended_ns]
         """Operations that began in the measured part."""

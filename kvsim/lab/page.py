@@ -63,9 +63,9 @@ def _paragraphs(text: str) -> str:
 
 
 def _failures(report: Report) -> str:
-    return "".join(
-        f'<p class="bad">A node failed by a defect of its own: {escape(text)}</p>' for text in report.failures
-    )
+    said = [f"A node failed by a defect of its own: {text}" for text in report.failures]
+    said += [f"Mind: {text}" for text in report.notes]
+    return "".join(f'<p class="bad">{escape(text)}</p>' for text in said)
 
 
 def _table(head: Iterable[str], rows: Iterable[str], numbers: bool = False) -> str:
@@ -190,8 +190,14 @@ def _lines(data: Any, path: str = "") -> dict[str, str]:
 
 def _repeat(report: Report) -> str:
     experiment = report.experiment
-    command = f"kvsim simulate {experiment.name} --seed {report.seed}"
     using = ", ".join(f"{name} {text}" for name, text in versions().items())
+    if experiment.setups[0].world is None:
+        command = f"kvsim bench {experiment.name} --seed {report.seed}"
+        return (
+            f"<pre>{escape(command)}</pre><p>The seed decides what the clients ask; all else is as the machine has it: "
+            f"{escape(using)}.</p>"
+        )
+    command = f"kvsim simulate {experiment.name} --seed {report.seed}"
     return (
         f"<pre>{escape(command)}</pre><p>The same seed gives the same run, byte for byte, with the same versions: "
         f"{escape(using)}. One run alone: <code>kvsim simulate runs/LABEL/run.json</code>.</p>"

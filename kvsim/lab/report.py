@@ -80,6 +80,20 @@ class Report:
         return [f"{run.label}: {failure}" for run in self.runs for failure in run.failures]
 
     @property
+    def notes(self) -> list[str]:
+        """What a reader must know before he trusts the numbers."""
+        notes = []
+        for run in self.runs:
+            notes += [
+                f"{run.label}: the fault {kind} never struck, as nobody had the role" for kind in run.seen.never_struck
+            ]
+            if run.seen.not_loaded:
+                notes.append(
+                    f"{run.label}: {run.seen.not_loaded} keys could not be loaded, so the workload found them absent"
+                )
+        return notes
+
+    @property
     def exit_code(self) -> int:
         """0: all held; 1: a finding or a promise did not, or a node failed; 3: a claimed promise stayed unknown."""
         claimed = [judged.verdict for judged in self.promises if judged.claimed]

@@ -66,6 +66,7 @@ class Story:
             costs=costs,
             stock=stock,
             not_loaded=self.clients.not_loaded,
+            never_struck=tuple(window.kind for window in self.windows if not window.struck),
         )
 
     def _workload(self) -> None:

@@ -129,3 +129,9 @@ def test_a_file_that_describes_no_run_is_refused(tmp_path: Path) -> None:
     path.write_bytes(msgspec.json.encode({"title": 3}))
     [problem] = problems(path)
     assert problem.startswith("run.json: is no run of an experiment")
+
+
+def test_a_folder_does_not_hide_a_bundled_experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "quorum-staleness").mkdir()
+    assert load("quorum-staleness").name == "quorum-staleness"

@@ -99,3 +99,18 @@ def test_one_seed_gives_the_same_bytes_whatever_the_hash_seed(small: Small, tmp_
     assert {"metrics.json", "runs/seed=7/history.jsonl", "runs/seed=7/trace.jsonl", "plots/latency.svg"} <= one.keys()
     assert [name for name in one if one[name] != other[name]] == []
     assert len(read_history(tmp_path / "out-1" / "runs" / "seed=7" / "history.jsonl")) > 100
+
+
+def test_a_fault_that_finds_nobody_is_told(small: Small) -> None:
+    crash = '[[faults]]\nkind = "crash"\nnode = "leader"\nat = "20ms"\nlasts = "30ms"\n'
+    report = load(small(crash)).run()
+    assert report.runs[0].seen.faults == []
+    assert report.notes == ["seed=0: the fault crash never struck, as nobody had the role"]
+
+
+def test_keys_that_cannot_be_loaded_are_told(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kvsim.workload.clients.LOADING_LIMIT_NS", 0)
+    # More data than one of the disks holds: the store refuses.
+    report = load(small(), ['machines.disk={size="100B"}']).run()
+    assert report.runs[0].seen.not_loaded > 0
+    assert "could not be loaded" in report.notes[0]
