@@ -138,14 +138,17 @@ def _sentence(core: list[Operation], sources: list[Operation]) -> str:
     by_end = sorted(core, key=lambda o: o.completed)
     subject = next((o for o in reversed(by_end) if o.op not in ("put", "remove")), by_end[-1])
     others = [told(o) for o in by_end if o is not subject]
-    if any(o.op == "append" for o in sources + core):
-        return f"{told(subject)}, and no order explains that beside {listed(others or [told(o) for o in sources])}"
     wanted = subject.answer if subject.op == "read" else subject.expected if subject.op == "cas" else None
     if wanted is not None:
         written = [o for o in sources if o.value == wanted]
-        if not written:
+        if not written and any(o.op == "append" for o in core + sources):
+            missing = f"no appends add up to {shown(wanted)} by then"
+        elif not written:
             return f"{told(subject)}, although nobody wrote {shown(wanted)}"
-        missing = f"nothing wrote {shown(wanted)} {'in time' if subject.completed < written[-1].invoked else 'again'}"
+        else:
+            missing = (
+                f"nothing wrote {shown(wanted)} {'in time' if subject.completed < written[-1].invoked else 'again'}"
+            )
     elif subject.op in ("update", "delete"):
         missing = f"nothing was there to {subject.op}"
     else:

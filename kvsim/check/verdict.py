@@ -66,7 +66,7 @@ def _operation_as_json(operation: Operation) -> dict[str, Any]:
         "completed_s": None if operation.completed_ns is None else float(seconds(operation.completed_ns)),
         "index": operation.invoked,
     }
-    if operation.op == "read":
+    if operation.op == "read" or (operation.op in ("scan", "txn") and operation.outcome == "ok"):
         plain["answer"] = json_value(operation.answer)
     elif operation.value is not None:
         plain["value"] = json_value(operation.value)

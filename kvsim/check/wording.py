@@ -32,7 +32,19 @@ def done(operation: Operation) -> str:
     """What an operation did, without who and when: `write of 1`, `read 0`, `found the key absent`."""
     if operation.op == "read":
         return "found the key absent" if operation.answer is None else f"read {shown(operation.answer)}"
+    if operation.op == "txn":
+        return _transaction(operation)
+    if operation.op == "scan":
+        return f"scanned from {shown(operation.key)}: {shown(operation.answer)}"
     return _what(operation) + (" (failed)" if operation.outcome == "fail" else "")
+
+
+def _transaction(operation: Operation) -> str:
+    mops = operation.answer if operation.outcome == "ok" else operation.value
+    words = {"r": "read {} from {}", "append": "append {} to {}", "w": "write {} to {}"}
+    told_ = [words[f].format(shown(None if value == [] else value), shown(key)) for f, key, value in mops[:6]]
+    more = ", …" if len(mops) > len(told_) else ""
+    return ", ".join(told_) + more
 
 
 def _what(operation: Operation) -> str:

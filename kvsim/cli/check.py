@@ -1,49 +1,107 @@
 """`kvsim check HISTORY`: what a judge says of a history, in one line, and why, under it."""
 
+from __future__ import annotations
+
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 if TYPE_CHECKING:
     from kvsim.check import Refuted, Verdict
+    from kvsim.check.judges import Limited
+    from kvsim.check.transactions import Isolation
     from kvsim.core.history import History
 
 EXIT_REFUTED = 1
 EXIT_UNREADABLE = 2
 EXIT_UNKNOWN = 3
+_EXIT = {"not_refuted": 0, "refuted": EXIT_REFUTED, "unknown": EXIT_UNKNOWN}
 
-_MEANING = {
-    "linearizable": "every operation seems to take effect at one instant between its invocation and its completion",
-    "durability": "what was acknowledged is there at the end, unless something acknowledged replaced it",
+Level = StrEnum(
+    "Level",
+    [
+        "linearizable", "sequential", "causal-convergence", "causal-memory", "causal", "session-guarantees",
+        "read-your-writes", "monotonic-reads", "monotonic-writes", "writes-follow-reads", "bounded-staleness",
+        "convergence", "durability", "worm", "exactly-once", "transactions", "read-uncommitted", "read-committed",
+        "consistent-view", "snapshot-isolation", "repeatable-read", "serializable", "strong-session-serializable",
+        "strict-serializable",
+    ],
+)  # fmt: skip
+"""The promises that can be judged."""
+ISOLATION = frozenset(list(Level)[list(Level).index(Level["transactions"]) :])
+
+
+class Model(StrEnum):
+    """What the operations of a history act on."""
+
+    REGISTER = "register"
+    CAS_REGISTER = "cas-register"
+    KV = "kv"
+    KV_APPEND = "kv-append"
+    LIST_APPEND = "list-append"
+    RW_REGISTER = "rw-register"
+
+
+_SINGLE = frozenset({"read", "put", "scan", "txn"})
+_OPERATIONS: dict[Model, frozenset[str]] = {
+    Model.REGISTER: _SINGLE,
+    Model.CAS_REGISTER: _SINGLE | {"cas"},
+    Model.KV: _SINGLE | {"cas", "create", "update", "delete", "remove"},
+    Model.KV_APPEND: frozenset({"read", "put", "append"}),
+    Model.LIST_APPEND: frozenset({"txn"}),
+    Model.RW_REGISTER: frozenset({"txn"}),
 }
 
 
-class Level(StrEnum):
-    """The promises that can be judged."""
-
-    LINEARIZABLE = "linearizable"
-    DURABILITY = "durability"
-
-
 def check(
-    history: Annotated[Path, typer.Argument(help="JSON lines, Jepsen's EDN or an etcd log; .gz too.")],
-    level: Annotated[Level, typer.Option(help="The promise to judge.")] = Level.LINEARIZABLE,
+    history: Annotated[Path, typer.Argument(help="JSON lines, Jepsen's EDN, or Porcupine's logs; .gz too.")],
+    level: Annotated[
+        Level | None, typer.Option(help="The promise to judge; by default linearizable, of transactions all levels.")
+    ] = None,
+    all_levels: Annotated[bool, typer.Option("--all", help="Judge all levels, and tell the strongest.")] = False,
+    model: Annotated[
+        Model | None, typer.Option(help="What the history must be of; by default told by content.")
+    ] = None,
+    versions: Annotated[int | None, typer.Option(min=0, help="bounded-staleness: the bound in versions.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0, help="bounded-staleness: the bound in seconds.")] = None,
+    after: Annotated[
+        float | None, typer.Option(min=0, help="convergence: the second from which on the store was quiet.")
+    ] = None,
     time_limit: Annotated[str, typer.Option(help="How long to search before the verdict is unknown.")] = "10s",
+    picture: Annotated[Path | None, typer.Option(help="Draw the witness as a timeline, .png or .svg.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
 ) -> None:
     """Judge a history of what clients saw. Exit code: 0 not refuted, 1 refuted, 2 unreadable, 3 unknown."""
-    from kvsim.check import durability, linearizable
+    from kvsim.check.judges import Limited
+    from kvsim.core.history import HistoryError
 
-    limit_s = _limit_s(time_limit)
-    found = _read(history)
-    verdict = linearizable(found, limit_s) if level is Level.LINEARIZABLE else durability(found)
-    if json:
-        _print_json(history, level, found, verdict)
-    else:
-        _print(level, found, verdict)
-    raise typer.Exit({"not_refuted": 0, "refuted": EXIT_REFUTED, "unknown": EXIT_UNKNOWN}[verdict.name])
+    if level is not None and all_levels:
+        raise typer.BadParameter("one level, or --all", param_hint="--level")
+    if level == "bounded-staleness" and (versions is None) == (seconds is None):
+        raise typer.BadParameter("bounded-staleness needs --versions or --seconds", param_hint="--level")
+    if picture is not None and picture.suffix not in (".png", ".svg"):
+        raise typer.BadParameter("the name ends in .png or .svg", param_hint="--picture")
+    after_ns = None if after is None else round(after * 1e9)
+    limited = Limited(_limit_s(time_limit), versions, seconds, after_ns)
+    found = _read(history, model)
+    if level is None and not all_levels:
+        level = Level["transactions" if _only_transactions(found) else "linearizable"]
+    about = {"history": str(history), "operations": _count(found)}
+    try:
+        if level is None:
+            code = _judge_all(about, found, limited, json)
+        else:
+            code = _judge_one(about, found, level, limited, json, picture)
+    except HistoryError as error:  # a transaction that is none
+        _refuse(f"{history}, line {error.line}: {error.reason}")
+    raise typer.Exit(code)
+
+
+def _refuse(complaint: str) -> NoReturn:
+    typer.echo(f"kvsim check: {complaint}", err=True)
+    raise typer.Exit(EXIT_UNREADABLE)
 
 
 def _limit_s(text: str) -> float:
@@ -55,66 +113,183 @@ def _limit_s(text: str) -> float:
         raise typer.BadParameter(str(error), param_hint="--time-limit") from None
 
 
-def _read(path: Path) -> "History":
+def _read(path: Path, model: Model | None) -> History:
     from kvsim.check import read
     from kvsim.core.history import HistoryError
 
     try:
-        return read(path)
+        found = read(path)
+        for event in found.events:
+            if model is not None and event.op not in _OPERATIONS[model]:
+                raise HistoryError(event.index + 1, f"{event.op} is no operation of the model {model.value}")
+        return found
     except HistoryError as error:
-        where = f"{path}, line {error.line}" if error.line else str(path)
-        complaint = f"{where}: {error.reason}"
+        _refuse(f"{path}, line {error.line}: {error.reason}" if error.line else f"{path}: {error.reason}")
     except OSError as error:
-        complaint = f"{path} cannot be read: {error.strerror or error}"
-    typer.echo(f"kvsim check: {complaint}", err=True)
-    raise typer.Exit(EXIT_UNREADABLE)
+        _refuse(f"{path} cannot be read: {error.strerror or error}")
 
 
-def _print_json(path: Path, level: Level, history: "History", verdict: "Verdict") -> None:
-    import msgspec
-
-    from kvsim.check import verdict_as_json
-
-    plain = {"history": str(path), "level": level.value, "operations": _count(history)} | verdict_as_json(verdict)
-    typer.echo(msgspec.json.format(msgspec.json.encode(plain), indent=2).decode())
+def _only_transactions(history: History) -> bool:
+    """Whether the history is of transactions alone; beside other operations they are for the other judges."""
+    return len(history) > 0 and all(event.op == "txn" for event in history.events)
 
 
-def _print(level: Level, history: "History", verdict: "Verdict") -> None:
-    from rich.console import Console
+def _count(history: History) -> int:
+    return sum(1 for event in history.events if event.type == "invoke")
+
+
+# ---- one level
+
+
+def _judge_one(
+    about: dict[str, Any], history: History, level: Level, limited: Limited, json: bool, picture: Path | None
+) -> int:
+    from kvsim.check import Refuted, verdict_as_json
+    from kvsim.check.judges import JUDGES
+    from kvsim.check.transactions import isolation_as_json, transactions, verdict_of_level
+
+    isolation = None
+    if level in ISOLATION:
+        isolation = transactions(history, limited.time_limit_s)
+        verdict = verdict_of_level(isolation, "strict-serializable" if level == "transactions" else level.value)
+    else:
+        verdict = JUDGES[level.value].judge(history, limited)
+    if json:
+        more = isolation_as_json(isolation) if isolation else {}
+        _print_json(about | {"level": level.value} | verdict_as_json(verdict) | more)
+    elif isolation is not None and level == "transactions":
+        _print_isolation(about, isolation)
+    else:
+        _print(about, level.value, verdict)
+    if picture is not None and isinstance(verdict, Refuted):
+        _draw(picture, history, verdict, isolation, level)
+    return _EXIT[verdict.name]
+
+
+def _draw(picture: Path, history: History, verdict: Refuted, isolation: Isolation | None, level: Level) -> None:
+    from kvsim.lab.plots.witness import draw_cycle, draw_witness
+
+    cycles = [a for a in isolation.anomalies if a.steps] if isolation else []
+    if cycles:
+        draw_cycle(cycles[0], picture)
+    else:
+        name = "strict-serializable" if level == "transactions" else level.value
+        draw_witness(history, verdict.witness, f"refuted: {name}", picture)
+
+
+def _print(about: dict[str, Any], level: str, verdict: Verdict) -> None:
     from rich.text import Text
 
     from kvsim.check import NotRefuted, Refuted
+    from kvsim.check.judges import JUDGES
 
-    colour = {"not_refuted": "green", "refuted": "bold red", "unknown": "yellow"}[verdict.name]
-    console = Console(highlight=False, soft_wrap=True)
-    line = Text.assemble((verdict.name.replace("_", " "), colour), f": {level.value}, {_count(history):,} operations")
-    console.print(line)
+    console = _console()
+    console.print(Text.assemble(_coloured(verdict.name), f": {level}, {about['operations']:,} operations"))
     if isinstance(verdict, Refuted):
         _print_witness(verdict)
     elif isinstance(verdict, NotRefuted):
-        console.print(Text(f"  nothing in this history speaks against it: {_MEANING[level]}"))
+        meaning = f": {JUDGES[level].meaning}" if level in JUDGES else ""
+        console.print(Text(f"  nothing in this history speaks against it{meaning}"))
     else:
-        console.print(Text(f"  {verdict.reason}; raise --time-limit, or record fewer operations on one key"))
+        advice = "; raise --time-limit, or record fewer operations on one key" if "limit" in verdict.reason else ""
+        console.print(Text(f"  {verdict.reason}{advice}"))
 
 
-def _print_witness(refuted: "Refuted") -> None:
-    from rich.console import Console
+def _print_witness(refuted: Refuted) -> None:
     from rich.table import Table
     from rich.text import Text
 
     from kvsim.check.wording import at, done, shown
 
     witness = refuted.witness
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(Text(f"  key {shown(witness.key)}: {witness.sentence}"))
+    console = _console()
+    where = "" if witness.key is None else f"key {shown(witness.key)}: "
+    console.print(Text(f"  {where}{witness.sentence}"))
+    several = len({o.key for o in witness.operations}) > 1
     table = Table(box=None, padding=(0, 2), show_edge=False)
-    for title in ("  event", "process", "began", "ended", "operation"):
-        table.add_column(title, justify="left" if title == "operation" else "right")
+    for title in ("  event", "process", "began", "ended", *(("key",) if several else ()), "operation"):
+        table.add_column(title, justify="left" if title in ("key", "operation") else "right")
     for o in witness.operations:
         ended = "unknown" if o.outcome == "info" else at(o.completed_ns)
-        table.add_row(str(o.invoked), str(o.process), at(o.invoked_ns), ended, Text(done(o)))
+        key = (Text("" if o.key is None else shown(o.key)),) if several else ()
+        table.add_row(str(o.invoked), str(o.process), at(o.invoked_ns), ended, *key, Text(done(o)))
     console.print(table)
 
 
-def _count(history: "History") -> int:
-    return sum(1 for event in history.events if event.type == "invoke")
+def _print_isolation(about: dict[str, Any], isolation: Isolation) -> None:
+    from rich.text import Text
+
+    console = _console()
+    strongest = f"the strongest level not refuted is {isolation.strongest}"
+    if isolation.strongest == "none":
+        strongest = "every level is refuted"
+    console.print(Text(f"transactions: {strongest}, {about['operations']:,} operations"))
+    for level, name in isolation.levels.items():
+        console.print(Text.assemble("  ", _coloured(name), f": {level}"))
+    for anomaly in isolation.anomalies:
+        console.print(Text(f"  {anomaly.name}: {anomaly.sentence}"))
+    if isolation.beyond_inference:
+        console.print(Text(f"  {isolation.beyond_inference}: every order was tried"))
+    if isolation.reason:
+        console.print(Text(f"  {isolation.reason}"))
+
+
+# ---- all levels
+
+
+def _judge_all(about: dict[str, Any], history: History, limited: Limited, json: bool) -> int:
+    """All levels that a history can speak of; unknown (3) if one of those that might be the strongest is."""
+    from kvsim.check import verdict_as_json
+    from kvsim.check.judges import JUDGES, consistency_levels, strongest
+    from kvsim.check.transactions import isolation_as_json, transactions
+
+    if _only_transactions(history):
+        isolation = transactions(history, limited.time_limit_s)
+        if json:
+            _print_json(about | isolation_as_json(isolation))
+        else:
+            _print_isolation(about, isolation)
+        return EXIT_UNKNOWN if isolation.reason else 0
+    levels = consistency_levels(history, limited)
+    others = {name: JUDGES[name].judge(history, limited) for name in ("durability", "convergence")}
+    if json:
+        verdicts = {name: verdict_as_json(verdict) for name, verdict in (levels | others).items()}
+        _print_json(about | {"strongest": strongest(levels), "levels": verdicts})
+    else:
+        _print_all(about, levels, others)
+    return EXIT_UNKNOWN if any(verdict.name == "unknown" for verdict in levels.values()) else 0
+
+
+def _print_all(about: dict[str, Any], levels: dict[str, Verdict], others: dict[str, Verdict]) -> None:
+    from rich.text import Text
+
+    from kvsim.check import Refuted, Undecided
+    from kvsim.check.judges import strongest
+
+    console = _console()
+    best = " and ".join(strongest(levels)) or "none"
+    console.print(Text(f"strongest not refuted: {best}, {about['operations']:,} operations"))
+    for name, verdict in (levels | others).items():
+        why = verdict.witness.sentence if isinstance(verdict, Refuted) else ""
+        why = verdict.reason if isinstance(verdict, Undecided) else why
+        console.print(Text.assemble("  ", _coloured(verdict.name), f": {name}", f": {why}" if why else ""))
+
+
+# ---- the terminal
+
+
+def _print_json(plain: dict[str, Any]) -> None:
+    import msgspec
+
+    typer.echo(msgspec.json.format(msgspec.json.encode(plain), indent=2).decode())
+
+
+def _coloured(name: str) -> tuple[str, str]:
+    colour = {"not_refuted": "green", "refuted": "bold red", "unknown": "yellow"}[name]
+    return name.replace("_", " "), colour
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=True)

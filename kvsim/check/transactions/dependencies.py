@@ -73,7 +73,8 @@ class Dependencies:
     def _depend_on_list(self, key: Any) -> None:
         order = self.orders.get(key, [])
         writer = self.of.writer
-        chain = [(at, t.number) for at, v in enumerate(order) if (t := writer.get((key, v))) is not None and t.committed]
+        sources = [(at, writer.get((key, value))) for at, value in enumerate(order)]
+        chain = [(at, source.number) for at, source in sources if source is not None and source.committed]
         for (_, a), (_, b) in pairwise(chain):
             if a != b:
                 self.ww[a].append(b)
@@ -81,7 +82,7 @@ class Dependencies:
         # Committed elements that nobody read come after all that were read, in an order that nobody knows.
         beyond = [t.number for t in self.writers.get(key, ()) if any(v not in observed for v in written(t)[key])]
         if chain:
-            self.ww[chain[-1][1]].extend(t for t in beyond if t != chain[-1][1])
+            self.ww[chain[-1][1]].extend(number for number in beyond if number != chain[-1][1])
         following: list[list[int]] = [beyond] * (len(order) + 1)
         after, at = beyond, len(order)
         for place, number in reversed(chain):
@@ -89,17 +90,16 @@ class Dependencies:
                 following[at] = after
                 at -= 1
             after = [number]
-        while at >= 0:
-            following[at] = after
-            at -= 1
+        following[: at + 1] = [after] * (at + 1)
         for reader, value in self.readers.get(key, ()):
             answer = value or []
             if order[: len(answer)] != answer:
                 continue
             me = reader.number
-            if answer and (source := writer.get((key, answer[-1]))) is not None and source.committed and source is not reader:
+            source = writer.get((key, answer[-1])) if answer else None
+            if source is not None and source.committed and source is not reader:
                 self.wr[source.number].append(me)
-            self.rw[me].extend(t for t in following[len(answer)] if t != me)
+            self.rw[me].extend(number for number in following[len(answer)] if number != me)
 
     # ---- registers
 

@@ -12,10 +12,10 @@ from kvsim.check.search import Limits
 from kvsim.check.transactions.anomalies import Anomaly, acyclic_anomalies, called
 from kvsim.check.transactions.cycles import KINDS, Cycle, Cycles, components
 from kvsim.check.transactions.dependencies import Dependencies
-from kvsim.check.transactions.reasons import told_cycle
 from kvsim.check.transactions.read import DuplicateValue, Transactions
+from kvsim.check.transactions.reasons import told_cycle
 from kvsim.check.transactions.version_orders import worst_in_every_order
-from kvsim.check.verdict import NotRefuted, Refuted, Undecided, Verdict, Witness, verdict_as_json
+from kvsim.check.verdict import NotRefuted, Refuted, Undecided, Verdict, Witness
 from kvsim.core.history import History
 
 GIB = 1 << 30
@@ -53,8 +53,8 @@ class Isolation(msgspec.Struct, frozen=True):
     anomalies: tuple[Anomaly, ...]
     reason: str
     """Why levels are unknown, where some are."""
-    count: int
-    """How many transactions there were."""
+    beyond_inference: str = ""
+    """What only a search over all orders of the versions has shown."""
 
 
 def transactions(history: History, time_limit_s: float = 10.0, memory_limit_bytes: int = GIB) -> Isolation:
@@ -62,8 +62,8 @@ def transactions(history: History, time_limit_s: float = 10.0, memory_limit_byte
     limits = Limits.of(time_limit_s, memory_limit_bytes)
     try:
         of = Transactions(history)
-    except DuplicateValue as reason:
-        return Isolation(dict.fromkeys(_LEVEL_AT, "unknown"), "none", (), str(reason), 0)
+    except DuplicateValue as duplicate:
+        return Isolation(dict.fromkeys(_LEVEL_AT, "unknown"), "none", (), str(duplicate))
     found = Dependencies(of)
     anomalies = list(acyclic_anomalies(found))
     reason = ""
@@ -72,10 +72,12 @@ def transactions(history: History, time_limit_s: float = 10.0, memory_limit_byte
     except TimeoutError:
         reason = f"time limit, while looking for cycles among {len(of.all):,} transactions"
     first = min((_first_refuted(a.name) for a in anomalies), default=len(LEVELS))
-    first = min(first, worst_in_every_order(found, first, limits))
+    searched = worst_in_every_order(found, first, limits)
+    beyond = f"no order of the versions keeps {LEVELS[searched]}" if searched < first else ""
+    first = min(first, searched)
     names = {level: _name(at, first, reason) for level, at in _LEVEL_AT.items()}
     strongest = "none" if first == 0 else LEVELS[first - 1]
-    return Isolation(names, strongest, tuple(anomalies), reason, len(of.all))
+    return Isolation(names, strongest, tuple(anomalies), reason, beyond)
 
 
 def _name(at: int, first_refuted: int, reason: str) -> str:
@@ -134,8 +136,7 @@ def verdict_of_level(found: Isolation, level: str) -> Verdict:
         if _first_refuted(anomaly.name) <= at:
             operations = tuple(t.operation for t in anomaly.transactions)
             return Refuted(Witness(None, operations, f"{anomaly.name}: {anomaly.sentence}"))
-    sentence = "no order of the versions avoids a cycle that this level forbids: every order was tried"
-    return Refuted(Witness(None, (), sentence))
+    return Refuted(Witness(None, (), f"{found.beyond_inference}: every order was tried"))
 
 
 def isolation_as_json(found: Isolation) -> dict[str, Any]:
@@ -150,12 +151,16 @@ def isolation_as_json(found: Isolation) -> dict[str, Any]:
                 "sentence": a.sentence,
                 "transactions": [called(t) for t in a.transactions],
                 "indexes": [t.invoked for t in a.transactions],
-                "edges": [{"from": called(a.transactions[i]), "to": called(a.transactions[j]), "kind": kind} for i, j, kind in a.steps],
+                "edges": [
+                    {"from": called(a.transactions[i]), "to": called(a.transactions[j]), "kind": kind}
+                    for i, j, kind in a.steps
+                ],
             }
             for a in found.anomalies
         ],
-    } | ({"reason": found.reason} if found.reason else {})
+        **({"reason": found.reason} if found.reason else {}),
+        **({"beyond_inference": found.beyond_inference} if found.beyond_inference else {}),
+    }
 
 
 assert set(KINDS) <= set(_FIRST_REFUTED)
-__all__ = ["LEVELS", "Isolation", "isolation_as_json", "transactions", "verdict_as_json", "verdict_of_level"]

@@ -37,7 +37,9 @@ def _overwrote(found: Dependencies, a: Transaction, b: Transaction) -> str:
         for x in mine[key]:
             for y in theirs[key]:
                 if x in order and (y not in order or order.index(x) < order.index(y)):
-                    after = f"follows {shown(x)} of {called(a)}" + ("" if y in order else ", since no read shows it yet")
+                    after = f"follows {shown(x)} of {called(a)}" + (
+                        "" if y in order else ", since no read shows it yet"
+                    )
                     return f"{called(b)}'s {shown(y)} in {shown(key)} {after}"
     return ""
 
@@ -60,7 +62,8 @@ def _missed(found: Dependencies, a: Transaction, b: Transaction) -> str:
             missed = [x for x in theirs[key] if x not in (answer or [])]
             if not missed:
                 continue
-            return f"{called(a)} read {shown(answer or None)} from {shown(key)} and so did not see {shown(missed[0])} of {called(b)}"
+            found_ = f"{called(a)} read {shown(answer or None)} from {shown(key)}"
+            return f"{found_} and so did not see {shown(missed[0])} of {called(b)}"
         if answer not in theirs[key] or answer != theirs[key][-1]:
             return (
                 f"{called(a)} read {shown(answer)} from {shown(key)} and so did not see {shown(theirs[key][-1])}, "

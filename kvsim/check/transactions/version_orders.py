@@ -5,7 +5,7 @@ may be ordered in several ways, each of which makes another cycle.
 """
 
 from collections.abc import Iterator
-from itertools import permutations, product
+from itertools import pairwise, permutations, product
 from math import factorial, prod
 from typing import Any
 
@@ -55,23 +55,19 @@ def _level(found: Dependencies, orders: dict[Any, tuple[Transaction, ...]], limi
             _add_missed(found, key, order, rw)
     graphs = {"ww": ww, "wr": found.wr, "rw": rw}
     everyone = range(len(found.of.all))
-    for also, graph, refutes in (
-        ((), None, None),
-        (("process",), found.process(), 5),
-        (("realtime",), found.realtime(), 6),
-    ):
-        more = {also[0]: graph} if graph is not None else {}
-        try:
-            worst = Cycles(everyone, {**graphs, **more}).worst(also, limits)
-        except TimeoutError:
-            return _NONE
-        if worst is not None:
-            return _REFUTES[worst.kind] if refutes is None else refutes
+    try:
+        if (worst := Cycles(everyone, graphs).worst((), limits)) is not None:
+            return _REFUTES[worst.kind]
+        for also, graph, refutes in (("process", found.process(), 5), ("realtime", found.realtime(), 6)):
+            if Cycles(everyone, {**graphs, also: graph}).worst((also,), limits) is not None:
+                return refutes
+    except TimeoutError:
+        pass
     return _NONE
 
 
 def _pairs(order: tuple[Transaction, ...]) -> Iterator[tuple[Transaction, Transaction]]:
-    return zip(order, order[1:], strict=False)
+    return pairwise(order)
 
 
 def _add_missed(found: Dependencies, key: Any, order: tuple[Transaction, ...], rw: list[list[int]]) -> None:
