@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import inspect
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -171,9 +172,9 @@ class Node:
         self._handlers: dict[type[Message], tuple[Callable[..., Any], bool, bool]] = {}
         for component in self.components:
             component.attach(self)
-            for kind, method, answering in _handlers_of(component):
+            for kind, name, answering, asynchronous in _handlers_of(type(component)):
                 assert kind not in self._handlers, f"two components of {host.id} handle {kind.__name__}"
-                self._handlers[kind] = (method, answering, inspect.iscoroutinefunction(method))
+                self._handlers[kind] = (getattr(component, name), answering, asynchronous)
 
     def start(self, recovered: Recovered) -> None:
         """Begin; numbers continue where no earlier life of this node has been."""
@@ -280,11 +281,15 @@ class Node:
         return tuple(self._handlers)
 
 
-def _handlers_of(component: Component) -> Iterator[tuple[type[Message], Callable[..., Any], bool]]:
-    seen: dict[str, None] = {}
-    for owner in type(component).__mro__:
+@cache
+def _handlers_of(kind: type[Any]) -> tuple[tuple[type[Message], str, bool, bool], ...]:
+    """What a kind of component handles: message, method, whether it answers and whether it waits; looked up once, as
+    explored worlds start nodes by the thousand."""
+    found: dict[str, tuple[type[Message], str, bool, bool]] = {}
+    for owner in kind.__mro__:
         for name, member in vars(owner).items():
             handles = getattr(member, "handles", None)
-            if handles is not None and name not in seen:
-                seen[name] = None
-                yield handles[0], getattr(component, name), handles[1]
+            if handles is not None and name not in found:
+                asynchronous = inspect.iscoroutinefunction(getattr(kind, name))
+                found[name] = (handles[0], name, handles[1], asynchronous)
+    return tuple(found.values())
