@@ -30,9 +30,17 @@ class Promise(msgspec.Struct, frozen=True):
     """The judge in `kvsim/check/` that can refute it from a history; empty where none can."""
 
 
+_JUDGES = {
+    Level.LINEARIZABLE: "linearizable",
+    Level.SEQUENTIAL: "sequential",
+    Level.CAUSAL: "causal",
+    Level.EVENTUAL: "convergence",
+}
+
+
 def consistency(level: Level, why: str) -> Promise:
-    """The promise of a consistency level; only linearizability is refuted by an operation's history alone so far."""
-    return Promise("consistency", f"{level.name.lower()}: {why}", "linearizable" if level is Level.LINEARIZABLE else "")
+    """The promise of a consistency level. Eventual consistency is refuted by readers that differ once all is quiet."""
+    return Promise("consistency", f"{level.name.lower()}: {why}", _JUDGES[level])
 
 
 def durability(claim: str, judged: bool) -> Promise:

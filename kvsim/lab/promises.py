@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from kvsim.check.convergence import convergence
 from kvsim.check.durability import durability
-from kvsim.check.linearizable import linearizable
+from kvsim.check.exactly_once import exactly_once
+from kvsim.check.judges import IMPLIES, Limited, consistency_levels, strongest
 from kvsim.check.verdict import NotRefuted, Refuted, Undecided, Verdict
+from kvsim.check.worm import worm
 from kvsim.core.guarantee import Promise
 from kvsim.core.history import Key
 from kvsim.lab.observations import Observations
 
-JUDGES: Mapping[str, Callable[[Observations], Verdict]] = {
-    "linearizable": lambda seen: linearizable(seen.history),
-    "durability": lambda seen: durability(seen.final_history()),
-}
-"""The judges that promises name; every run is put before all of them, claimed or not."""
-NOT_CLAIMED = {
-    "linearizable": Promise("consistency", "linearizable (not claimed)", "linearizable"),
+ALWAYS_SHOWN = ("linearizable", "durability")
+"""Judges whose verdicts a table of promises shows even where the design does not claim what they judge."""
+_NOT_CLAIMED = {
     "durability": Promise("durability", "acknowledged writes are kept (not claimed)", "durability"),
 }
+_LIMITED = Limited(time_limit_s=5.0)
 
 
 class Judged(NamedTuple):
@@ -36,22 +36,48 @@ class Judged(NamedTuple):
 
 
 def judge_run(seen: Observations) -> dict[str, Verdict]:
-    """What every judge says."""
-    return {name: judge(seen) for name, judge in JUDGES.items()}
+    """What every judge says that a promise may name; of the levels of consistency, all."""
+    return {
+        **consistency_levels(seen.history, _LIMITED),
+        "convergence": convergence(seen.history, seen.phases.checked_ns),
+        "durability": durability(seen.final_history()),
+        "exactly-once": exactly_once(seen.history, _LIMITED.time_limit_s),
+        "worm": worm(seen.history),
+    }
 
 
 def summed_up(runs: Iterable[tuple[str, str, Iterable[Promise], Mapping[str, Verdict]]]) -> list[Judged]:
-    """Promises over runs, given as (point's label, run's label, design's promises, verdicts); alike ones together."""
+    """Promises over runs, given as (point's label, run's label, design's promises, verdicts); alike ones together.
+
+    Beside what is claimed stand linearizability and durability, and the strongest levels that a point's histories
+    happened to satisfy.
+    """
+    given = [(point, run, list(promises), verdicts) for point, run, promises, verdicts in runs]
+    satisfied = _satisfied([(point, verdicts) for point, _, _, verdicts in given])
     cases: dict[tuple[Promise, bool], list[tuple[str, str, Verdict | None]]] = {}
-    for point, run, promises, verdicts in runs:
-        claims = list(promises)
+    for point, run, claims, verdicts in given:
         claimed = {promise.judge for promise in claims}
         for promise in claims:
             cases.setdefault((promise, True), []).append((point, run, verdicts.get(promise.judge)))
-        for judge, verdict in verdicts.items():
-            if judge not in claimed:
-                cases.setdefault((NOT_CLAIMED[judge], False), []).append((point, run, verdict))
+        for judge in dict.fromkeys((*ALWAYS_SHOWN, *satisfied[point])):
+            if judge not in claimed and judge in verdicts:
+                cases.setdefault((_not_claimed(judge), False), []).append((point, run, verdicts[judge]))
     return [judged for (promise, claimed_), found in cases.items() for judged in _split(promise, claimed_, found)]
+
+
+def _not_claimed(judge: str) -> Promise:
+    return _NOT_CLAIMED.get(judge) or Promise("consistency", f"{judge} (not claimed)", judge)
+
+
+def _satisfied(runs: Iterable[tuple[str, Mapping[str, Verdict]]]) -> dict[str, list[str]]:
+    """By point, the strongest levels of consistency that none of its runs leaves in doubt."""
+    kept: dict[str, dict[str, Verdict]] = {}
+    for point, verdicts in runs:
+        levels = kept.setdefault(point, {level: verdicts[level] for level in IMPLIES if level in verdicts})
+        for level in list(levels):
+            if not isinstance(verdicts.get(level), NotRefuted):
+                del levels[level]
+    return {point: strongest(levels) for point, levels in kept.items()}
 
 
 def _split(promise: Promise, claimed: bool, found: list[tuple[str, str, Verdict | None]]) -> list[Judged]:
@@ -84,7 +110,8 @@ def _evidence(name: str, cases: list[tuple[str, Verdict | None]]) -> str:
         refuted = [(run, verdict) for run, verdict in cases if isinstance(verdict, Refuted)]
         run, first = refuted[0]
         more = f" (and in {len(refuted) - 1} more of {len(cases)} histories)" if len(refuted) > 1 else ""
-        return f"{run}: key {_named(first.witness.key)}: {first.witness.sentence}{more}"
+        where = "" if first.witness.key is None else f"key {_named(first.witness.key)}: "
+        return f"{run}: {where}{first.witness.sentence}{more}"
     if name == "unknown":
         run, verdict = next((run, verdict) for run, verdict in cases if isinstance(verdict, Undecided))
         return f"{run}: {verdict.reason}"
