@@ -108,6 +108,29 @@ def test_a_restarted_replica_shows_nothing_until_it_knows_what_is_committed() ->
     assert isinstance(answer, Found) and answer.value == b"1"
 
 
+def test_after_a_restart_of_all_nothing_is_shown_before_the_log_is_replayed() -> None:
+    group = Group(consistency="eventual")
+    group.elect("a")
+    group.put("a", b"1")
+    group.settle()
+    for node in "abc":
+        group.world.crash(node)
+    for node in "abc":
+        group.world.restart(node)
+    group.elect_quietly("a", "b")
+    group.lose("a", "c")
+    group.deliver("a", "b")  # a leads, and cannot say yet what is committed
+    for node in "abc":
+        answer = group.answer(group.get(node))
+        assert isinstance(answer, Failure) and answer.code == "elsewhere"
+    for _ in range(2):
+        group.heartbeat("a")
+        group.settle()
+    for node in "abc":
+        answer = group.answer(group.get(node))
+        assert isinstance(answer, Found) and answer.value == b"1"
+
+
 @pytest.mark.parametrize("node", ["a", "b"])
 def test_a_full_disk_refuses_writes_and_loses_nothing(node: str) -> None:
     group = Group("a b")

@@ -46,7 +46,7 @@ class RaftServer(Replication):
         self.first_of_my_term = 0
         """Where a leader's own term begins in its log: nothing is known to be committed before that entry is."""
         self.is_replayed = True
-        """False from a restart until a leader has told how much of the log is committed."""
+        """False from a restart until it is known how much of the log is committed, and that is applied."""
         self.quiet_since_ns: Nanoseconds = 0
         """Since when there was no reason to trust in another's leadership."""
         self.leader_heard_ns: Nanoseconds | None = None

@@ -89,7 +89,7 @@ class Raft(Elections):
 
     async def read_latest(self, op: Read) -> Found | Absent:
         if self.settings.reads == "follower":
-            return self._shown(op)
+            return await self.read_any(op)
         await self._confirm_leadership()
         return self._shown(op)
 

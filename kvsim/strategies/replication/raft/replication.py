@@ -31,8 +31,9 @@ class LogReplication(RaftServer):
         state.leader = sender
         self.leader_heard_ns = self.quiet_since_ns = self.host.now()
 
+        term_kept = log.save()  # before the entries, so that no disk holds entries of a term that it does not know
         if not log.matches(m.prev_log_index, m.prev_log_term):
-            await log.save()
+            await term_kept
             return self._conflict(m)
         if m.entries:
             if self.host.disk.full():
@@ -40,14 +41,14 @@ class LogReplication(RaftServer):
             log.merge(m.prev_log_index, m.entries)
         last = m.prev_log_index + len(m.entries)
         self.commit(min(m.leader_commit, last))
-        self.is_replayed = True
+        self.is_replayed = self.is_replayed or state.commit_index >= m.leader_commit > 0
 
         # Answer only when the disk holds what the answer says: the leader counts it towards a majority that survives
         # any crash of a minority. Were the answer sent before the sync, an entry could be committed and acknowledged to
         # a client, and a power cut could take it from so many disks that a leader without it is elected. The same holds
         # for the term. A heartbeat brings nothing to sync, so it is answered at once, for as much of the log as is
         # durable: a leader with a slow follower must still learn that it leads.
-        await log.save()
+        await term_kept
         if m.entries and log.durable_index < last:
             await log.flushed
         if state.current_term != m.term:  # another term began meanwhile, and may have replaced these entries
@@ -61,7 +62,6 @@ class LogReplication(RaftServer):
         if m.prev_log_index <= log.last_index:
             term = log.term(m.prev_log_index)
             index = log.first_of_term(term)
-        is_same_term = state.current_term == m.term
         return Appended(
             GROUP,
             state.current_term,
@@ -69,7 +69,7 @@ class LogReplication(RaftServer):
             m.prev_log_index,
             conflict_index=index,
             conflict_term=term,
-            round=m.round if is_same_term else 0,
+            round=m.round,
         )
 
     # ---- Leader
@@ -223,6 +223,7 @@ class LogReplication(RaftServer):
         # term may lie on a majority and still be replaced by a leader that never saw it (section 5.4.2, figure 8).
         if index > state.commit_index and self.log.term(index) == state.current_term:
             self.commit(index)
+            self.is_replayed = True
             if self.host.wants(Committed):
                 self.host.record(Committed(GROUP, state.current_term, index))
             self.begin_round()
