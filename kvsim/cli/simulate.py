@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 if TYPE_CHECKING:
-    from kvsim.lab.experiment import Experiment
-    from kvsim.lab.report import Report
+    from kvsim.lab.experiment import Experiment, Trace
+    from kvsim.lab.sweep import RunOne
 
 
 def simulate(
@@ -40,33 +40,29 @@ def simulate(
     if dry_run:
         _show_design(loaded, json)
         return
-    report = _run(loaded, seed, out, "all" if trace_all else "first" if trace else "none", quiet=json)
+    from kvsim.lab.run import simulate as simulate_one
+
+    written: Trace = "all" if trace_all else "first" if trace else "none"
+    run_and_show(loaded, simulate_one, seed, out or Path("out") / loaded.name, written, json)
+
+
+def run_and_show(
+    experiment: Experiment, run_one: RunOne, seed: int | None, out: Path, trace: Trace, json: bool
+) -> NoReturn:
+    """Run everything, say what it showed, and end with the exit code."""
+    from kvsim.cli.progress import progress
+    from kvsim.lab.sweep import run_experiment
+
+    with progress(f"{experiment.runs} runs" if experiment.runs > 1 else "1 run", quiet=json) as told:
+        first_seed = experiment.first_seed if seed is None else seed
+        report = run_experiment(experiment, first_seed, out, trace, told, run_one)
     if json:
         _print_json(report.as_json())
     else:
         from kvsim.cli.tables import show_report
 
-        show_report(report, out or default_folder(loaded))
+        show_report(report, out)
     raise typer.Exit(report.exit_code)
-
-
-def default_folder(experiment: Experiment) -> Path:
-    """Where artefacts go when nobody says where."""
-    return Path("out") / experiment.name
-
-
-def _run(experiment: Experiment, seed: int | None, out: Path | None, trace: str, quiet: bool) -> Report:
-    from kvsim.cli.progress import progress
-    from kvsim.lab.sweep import run_experiment
-
-    with progress(f"{experiment.runs} runs" if experiment.runs > 1 else "1 run", quiet) as told:
-        return run_experiment(
-            experiment,
-            experiment.first_seed if seed is None else seed,
-            out or default_folder(experiment),
-            trace,  # type: ignore[arg-type]
-            told,
-        )
 
 
 def _show_design(experiment: Experiment, json: bool) -> None:

@@ -19,14 +19,15 @@ def where(
 
     Example: kvsim where user:42 --url http://127.0.0.1:8420
     """
-    status = _asked(url, key)
+    status = ask_cluster(url, key)
     if json:
         print(json_.dumps(status, indent=2))
         return
     _show(status, key)
 
 
-def _asked(url: str, key: str) -> Any:
+def ask_cluster(url: str, key: str = "") -> Any:
+    """What the cluster says of itself. Raises `SettingsError` where none answers."""
     from urllib.error import HTTPError, URLError
     from urllib.parse import quote
     from urllib.request import urlopen

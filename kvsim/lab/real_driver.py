@@ -122,7 +122,7 @@ def _begin(begin: Callable[[], asyncio.Future[AnyResult]], answered: Answered) -
     try:
         future = begin()
     except OperationError as error:  # too large to be sent
-        return asyncio.get_running_loop().call_soon(answered, error.failure()).cancel
+        return asyncio.get_running_loop().call_soon(answered, error.as_failure()).cancel
     future.add_done_callback(lambda done: None if done.cancelled() else answered(_outcome(done)))
     return lambda: _forget(future)
 
@@ -136,5 +136,5 @@ def _outcome(done: asyncio.Future[AnyResult]) -> AnyResult | Failure:
     if error is None:
         return done.result()
     if isinstance(error, OperationError):
-        return error.failure()
+        return error.as_failure()
     raise error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from kvsim.check.verdict import Verdict
 from kvsim.core.axes import Replication, Site
@@ -30,16 +30,28 @@ Progress = Callable[[float], None]
 """Told the share of the run that is done."""
 
 
-class Run(NamedTuple):
+class Run:
     """One run and what came of it."""
 
-    setup: Setup
-    seed: int
-    seen: Observations
-    metrics: dict[str, float]
-    verdicts: dict[str, Verdict]
-    failures: tuple[str, ...]
-    """Nodes that stopped by a defect of their own, and how."""
+    def __init__(
+        self,
+        setup: Setup,
+        seed: int,
+        see: Callable[[], Observations],
+        metrics: dict[str, float],
+        verdicts: dict[str, Verdict],
+        failures: tuple[str, ...],
+    ) -> None:
+        self.setup, self.seed = setup, seed
+        self.metrics, self.verdicts = metrics, verdicts
+        self.failures = failures
+        """Nodes that stopped by a defect of their own, and how."""
+        self._see = see
+
+    @property
+    def seen(self) -> Observations:
+        """What was seen. Of a run that is kept in a file it is read anew each time."""
+        return self._see()
 
     @property
     def label(self) -> str:
@@ -55,6 +67,7 @@ def simulate(
     progress: Progress | None = None,
 ) -> Run:
     """Run a setup in the simulated world."""
+    assert setup.world is not None, "it was made for the real world"
     world = World(setup.design, setup.cluster, setup.world, seed)
     if trace is not None:
         world.trace_to(lambda entry: trace.write(entry.line()))
@@ -70,7 +83,7 @@ def judged(setup: Setup, seed: int, seen: Observations, measures: tuple[str, ...
     metrics = measure(seen)
     for name in measures:
         metrics.update(MEASURES[name](seen))
-    return Run(setup, seed, seen, dict(sorted(metrics.items())), judge_run(seen), failures)
+    return Run(setup, seed, lambda: seen, dict(sorted(metrics.items())), judge_run(seen), failures)
 
 
 class SimStage:

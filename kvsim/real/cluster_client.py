@@ -31,6 +31,7 @@ class ClusterClient:
         me = Hello(PROTOCOL_VERSION, plan.file.cluster_id, plan.file.fingerprint, self.name, 1)
         self._streams = Streams(me, plan.file.addresses, self._receive, self._lost, Complaints())
         self._nodes: dict[NodeId, LocalClient] = {}
+        self.messages_sent = self.bytes_sent = 0
 
     async def perform(self, op: AnyOperation, at: NodeId) -> AnyResult:
         """Do one operation at this node of `cluster.doors()`. Raises an `OperationError`."""
@@ -43,7 +44,10 @@ class ClusterClient:
         if node is None:
 
             def deliver(_: NodeId, envelope: Envelope[Any]) -> None:
-                self._streams.send(at, self._codec.encode(envelope))
+                payload = self._codec.encode(envelope)
+                self.messages_sent += 1
+                self.bytes_sent += len(payload)
+                self._streams.send(at, payload)
 
             node = self._nodes[at] = LocalClient(self.name, deliver, self.plan.design.timeout_ns)
         return node.begin(op)

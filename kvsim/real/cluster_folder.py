@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from kvsim.real.cluster_file import ClusterFile, ClusterFileError, read_cluster_file
+from kvsim.real.cluster_file import ClusterFile, read_cluster_file
 from kvsim.real.supervisor import CLUSTER_FILE, new_cluster_file
 
 
@@ -26,7 +26,7 @@ def cluster_in(
     """The file of the cluster whose data lies in `data_dir`, or of a new one where none does.
 
     Nodes keep their names and data; addresses and ports are those asked for now. Raises `SettingsError` where the
-    design makes no sense, `ClusterFileError` where the data belongs to another design.
+    design makes no sense, `ClusterFileError` where the former file cannot be read.
     """
     file = new_cluster_file(
         design,
@@ -41,10 +41,5 @@ def cluster_in(
     former_path = data_dir / CLUSTER_FILE
     if not former_path.exists():
         return file
-    former = read_cluster_file(former_path).file
-    if former.fingerprint != file.fingerprint:
-        raise ClusterFileError(
-            f"{data_dir} holds the data of a cluster with another design or size; "
-            "serve that one, choose another --data-dir, or delete the folder"
-        )
+    former = read_cluster_file(former_path).file  # of another design? The supervisor looks when it starts the cluster
     return msgspec.structs.replace(file, cluster_id=former.cluster_id, seed=former.seed)

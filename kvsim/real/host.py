@@ -214,6 +214,7 @@ class RealHost:
             "overflows": self.overflows(),
             "syncs": getattr(self.disk, "syncs", 0),
             "disk_bytes": getattr(self.disk, "disk_bytes", 0),
+            "cpu_ns": time.process_time_ns(),
             **{kind.replace(" ", "_"): count for kind, count in sorted(self.complaints.counts.items())},
         }
 

@@ -147,7 +147,7 @@ def main(arguments: list[str]) -> int:
         plan = read_cluster_file(Path(path))
         if node_id not in plan.cluster.everyone():
             raise ClusterFileError(f"{path}: no node {node_id!r}; there are {', '.join(plan.cluster.everyone())}")
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
             return runner.run(_run(plan, node_id, supervised))
     except (ClusterFileError, DataDirectoryError, CannotStart) as error:
         _say(str(error))
@@ -226,7 +226,8 @@ async def _open_door(kind: str, local: LocalClient, info: DoorInfo, host: str, p
     return await start_resp(local, info, host, port)
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Makes uvloop's event loops; None, for asyncio's own, where there is no uvloop."""
     try:
         import uvloop
     except ImportError:  # not on every platform; asyncio's own loop does the same, more slowly

@@ -108,6 +108,8 @@ class Supervisor:
         self.path = Path(file.data_dir) / CLUSTER_FILE
         self._ready_timeout_s = ready_timeout_s
         self._nodes: dict[NodeId, _Process] = {}
+        self._faults: dict[NodeId, dict[NodeId, LinkFault]] = {}
+        """What stands now, also for nodes that are down or paused, which learn of it when they go on."""
         self._reservation = Reservation(())
         self._held: HeldDirectory | None = None
 
@@ -163,12 +165,17 @@ class Supervisor:
             process.kill()
 
     def pause(self, node: NodeId) -> None:
-        """Stop a node's time (SIGSTOP): it holds its connections and answers nothing."""
-        self._process(node).send(signal.SIGSTOP)
+        """Stop a node's time (SIGSTOP): it holds its connections and answers nothing, the supervisor neither."""
+        process = self._process(node)
+        process.paused = True
+        process.send(signal.SIGSTOP)
 
     def resume(self, node: NodeId) -> None:
-        """Let a paused node go on; harmless for one that runs."""
-        self._process(node).send(signal.SIGCONT)
+        """Let a paused node go on, with the faults that now stand; harmless for one that runs."""
+        process = self._process(node)
+        process.send(signal.SIGCONT)
+        process.paused = False
+        self._tell_faults(node)
 
     def restart(self, *nodes: NodeId) -> None:
         """Start nodes that ended; returns when they are ready. Refuses one whose disk failed: look at it first."""
@@ -183,12 +190,15 @@ class Supervisor:
         deadline = time.monotonic() + self._ready_timeout_s
         for node in nodes:
             self._nodes[node].wait_until_ready(deadline)
+            if self._faults.get(node):
+                self._tell_faults(node)
 
     def set_faults(self, faults: Mapping[NodeId, Mapping[NodeId, LinkFault]]) -> None:
         """Let these faults stand: for each sender, by receiver. What was set before is healed, so `{}` heals all."""
-        for node, process in self._nodes.items():
-            if process.running():
-                process.order(SetFaults(dict(faults.get(node, {}))))
+        former, self._faults = self._faults, {node: dict(links) for node, links in faults.items()}
+        for node in self._hearing():
+            if self._faults.get(node) != former.get(node):
+                self._tell_faults(node)
 
     def partition(self, *sides: Sequence[NodeId]) -> None:
         """Cut all links between nodes of different sides, both ways."""
@@ -206,11 +216,7 @@ class Supervisor:
 
     def role(self, name: str) -> NodeId | None:
         """The running node that now has this role ("leader", "primary"); None where none or several claim it."""
-        claimants = [
-            node
-            for node, process in self._nodes.items()
-            if process.running() and name in process.order(AskStatus()).get("roles", ())
-        ]
+        claimants = [node for node in self._hearing() if name in self._nodes[node].order(AskStatus()).get("roles", ())]
         return claimants[0] if len(claimants) == 1 else None
 
     def pid(self, node: NodeId) -> int:
@@ -256,6 +262,14 @@ class Supervisor:
             raise SupervisorError(f"{node} is not running; the running nodes are {', '.join(self._running())}")
         return process
 
+    def _hearing(self) -> list[NodeId]:
+        """The nodes that can carry out an order now."""
+        return [node for node, process in self._nodes.items() if process.running() and not process.paused]
+
+    def _tell_faults(self, node: NodeId) -> None:
+        """Have a node's links be as they are to be."""
+        self._nodes[node].order(SetFaults(self._faults.get(node, {})))
+
     def _running(self) -> list[NodeId]:
         return [node for node, process in self._nodes.items() if process.running()] or ["none"]
 
@@ -278,6 +292,7 @@ class _Process:
         self._ended = ended
         self._expected = False
         """Whether its end was asked for."""
+        self.paused = False
         self._reports: queue.SimpleQueue[Report | None] = queue.SimpleQueue()
         self._orders = threading.Lock()
         with log.open("ab") as stderr:

@@ -1,0 +1,213 @@
+"""An experiment's faults on a real cluster: kills by signals and restarts, and links hurt by the nodes' own filters."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from threading import Lock
+
+from kvsim.core.chance import Chance
+from kvsim.core.message import SECOND, Nanoseconds, NodeId
+from kvsim.lab.experiment import Setup
+from kvsim.real.filter import LinkFault
+from kvsim.real.supervisor import Supervisor, SupervisorError
+from kvsim.sim.faults import (
+    LOOK_AGAIN_NS,
+    PATIENCE_NS,
+    Crash,
+    Delay,
+    Fault,
+    Loss,
+    Partition,
+    Struck,
+    Target,
+    Window,
+)
+
+KINDS = ("crash", "partition", "loss", "delay")
+"""What can be done to processes and the links between them without rights over the machine."""
+Links = dict[tuple[NodeId, NodeId], LinkFault]
+"""Faults of links, by sender and receiver."""
+
+
+def refusals(setup: Setup) -> list[str]:
+    """Why some faults cannot be had on a real cluster, a sentence each."""
+    return [
+        f"faults[{number}]: {fault.kind} happens in the simulated world alone; on a real cluster kvsim can have "
+        f"{', '.join(KINDS)}: leave it out (--set faults=[] leaves out all), or use kvsim simulate"
+        for number, fault in enumerate(setup.faults)
+        if fault.kind not in KINDS
+    ]
+
+
+class NodeCounts:
+    """What each node has counted over all its lives. A process takes its count with it, so ask it before a kill."""
+
+    def __init__(self, cluster: Supervisor) -> None:
+        self._cluster = cluster
+        self._lock = Lock()
+        self._former: dict[NodeId, Counter[str]] = {node: Counter() for node in cluster.nodes}
+        self._down: dict[NodeId, None] = {}
+
+    def kill(self, node: NodeId) -> None:
+        """Note the node's counts, and kill it."""
+        with self._lock:
+            self._former[node].update(self._of(node))
+            self._down[node] = None
+            self._cluster.kill(node)
+
+    def restart(self, node: NodeId) -> None:
+        """Start it again."""
+        self._cluster.restart(node)
+        with self._lock:
+            self._down.pop(node, None)
+
+    def now(self) -> dict[NodeId, Counter[str]] | None:
+        """All counts up to now; None where a node took its own with it."""
+        with self._lock:
+            try:
+                return {
+                    node: former if node in self._down else former + self._of(node)
+                    for node, former in self._former.items()
+                }
+            except SupervisorError:
+                return None
+
+    def _of(self, node: NodeId) -> Counter[str]:
+        return Counter(self._cluster.status(node)["counts"])
+
+
+class RealFaults:
+    """Lets an experiment's faults strike a cluster at their times, and heals them."""
+
+    def __init__(self, cluster: Supervisor, counts: NodeCounts, now: Callable[[], Nanoseconds], chance: Chance) -> None:
+        self._cluster, self._counts, self._now, self._chance = cluster, counts, now, chance
+        self._links: list[Links] = []
+        """Those of each fault in force."""
+        self._lock = Lock()
+        self._playing: list[asyncio.Task[None]] = []
+
+    def install(self, faults: Sequence[Fault]) -> list[Window]:
+        """Let them strike at their times, counted from now."""
+        windows = []
+        for number, fault in enumerate(faults):
+            at = self._now() + fault.at_ns
+            window = Window(fault.kind, at, at + (fault.lasts_ns or 0))
+            windows.append(window)
+            playing = self._play(fault, window, self._chance.stream(f"faults/{number}"))
+            self._playing.append(asyncio.get_running_loop().create_task(playing))
+        return windows
+
+    def check(self) -> None:
+        """Raise what went wrong, if something did."""
+        for task in self._playing:
+            if task.done():
+                task.result()
+
+    async def end(self) -> None:
+        """Let none go on."""
+        for task in self._playing:
+            task.cancel()
+        await asyncio.gather(*self._playing, return_exceptions=True)
+
+    async def _play(self, fault: Fault, window: Window, chance: Chance) -> None:
+        give_up_ns = window.start_ns + PATIENCE_NS
+        await self._until(window.start_ns)
+        while True:
+            began_ns = self._now()
+            struck = await asyncio.to_thread(self._strike, fault, chance)
+            if struck is not None:
+                break
+            if began_ns >= give_up_ns:
+                return
+            await self._until(began_ns + LOOK_AGAIN_NS)
+        window.start_ns, window.end_ns = began_ns, began_ns + (fault.lasts_ns or 0)
+        window.nodes, window.struck = struck.nodes, True
+        if fault.lasts_ns is not None:
+            await self._until(window.end_ns)
+            await asyncio.to_thread(struck.heal)
+            window.end_ns = self._now()  # a process that starts again takes its time
+
+    async def _until(self, time_ns: Nanoseconds) -> None:
+        await asyncio.sleep(max(time_ns - self._now(), 0) / SECOND)
+
+    # What a fault does; in a thread of its own, as it waits for processes -------------------------------------------
+
+    def _strike(self, fault: Fault, chance: Chance) -> Struck | None:
+        nodes = self._find_all(fault.targets(), chance)
+        if nodes is None:
+            return None
+        match fault:
+            case Crash():
+                [node] = nodes
+                if self._cluster.running(node):
+                    self._counts.kill(node)
+                return Struck((node,), partial(self._restart, node))
+            case Partition():
+                return self._hurt(self._cut(fault, nodes), nodes)
+            case Loss():
+                return self._hurt(self._among(nodes, LinkFault(loss=fault.share)), nodes)
+            case Delay():
+                return self._hurt(self._among(nodes, LinkFault(delay_ns=fault.delay_ns)), nodes)
+
+    def _restart(self, node: NodeId) -> None:
+        if not self._cluster.running(node):
+            self._counts.restart(node)
+
+    def _cut(self, fault: Partition, nodes: Sequence[NodeId]) -> Links:
+        numbers = [number for number, side in enumerate(fault.sides) for _ in side]
+        side_of = dict(zip(nodes, numbers, strict=True))
+        if len(fault.sides) == 1:
+            side_of = {node: side_of.get(node, 1) for node in self._cluster.nodes}
+        cut = LinkFault(cut=True)
+        return {(one, other): cut for one in side_of for other in side_of if side_of[one] != side_of[other]}
+
+    def _among(self, nodes: Sequence[NodeId], fault: LinkFault) -> Links:
+        concerned = nodes or self._cluster.nodes
+        return {(one, other): fault for one in concerned for other in concerned if one != other}
+
+    def _hurt(self, links: Links, nodes: Sequence[NodeId]) -> Struck:
+        with self._lock:
+            self._links.append(links)
+            self._cluster.set_faults(together(self._links))
+        return Struck(tuple(nodes), partial(self._heal, links))
+
+    def _heal(self, links: Links) -> None:
+        with self._lock:
+            self._links = [standing for standing in self._links if standing is not links]
+            self._cluster.set_faults(together(self._links))
+
+    def _find_all(self, targets: Iterable[Target], chance: Chance) -> list[NodeId] | None:
+        found = [self._find(target, chance) for target in targets]
+        nodes = [node for node in found if node is not None]
+        return nodes if len(nodes) == len(found) else None
+
+    def _find(self, target: Target, chance: Chance) -> NodeId | None:
+        """The node of this name or role; None while nobody has the role."""
+        if target in self._cluster.nodes:
+            return target
+        try:
+            if target != "a follower":
+                return self._cluster.role(target)
+            leaders = (self._cluster.role("leader"), self._cluster.role("primary"))
+        except SupervisorError:  # a node ended while it was asked
+            return None
+        storing = self._cluster.plan.cluster.data
+        followers = [node for node in storing if self._cluster.running(node) and node not in leaders]
+        return chance.pick(followers) if followers and leaders != (None, None) else None
+
+
+def together(faults: Sequence[Links]) -> dict[NodeId, dict[NodeId, LinkFault]]:
+    """Several faults at once: what one cuts is cut, losses are independent, delays add up."""
+    found: dict[NodeId, dict[NodeId, LinkFault]] = {}
+    for links in faults:
+        for (sender, receiver), fault in links.items():
+            former = found.setdefault(sender, {}).get(receiver, LinkFault())
+            found[sender][receiver] = LinkFault(
+                cut=former.cut or fault.cut,
+                loss=1 - (1 - former.loss) * (1 - fault.loss),
+                delay_ns=former.delay_ns + fault.delay_ns,
+            )
+    return found
