@@ -172,7 +172,7 @@ class Node:
         self._handlers: dict[type[Message], tuple[Callable[..., Any], bool, bool]] = {}
         for component in self.components:
             component.attach(self)
-            for kind, name, answering, asynchronous in _handlers_of(type(component)):
+            for kind, name, answering, asynchronous in _handlers_of(type(component)):  # type: ignore[arg-type]  # a class has a hash
                 assert kind not in self._handlers, f"two components of {host.id} handle {kind.__name__}"
                 self._handlers[kind] = (getattr(component, name), answering, asynchronous)
 
