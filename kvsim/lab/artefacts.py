@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import platform
 import shutil
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -18,6 +15,7 @@ import msgspec
 from kvsim.check.verdict import Refuted, verdict_as_json
 from kvsim.core.settings import SettingsError
 from kvsim.lab.experiment import Experiment, Setup
+from kvsim.lab.provenance import outside_files, outside_strategies, versions
 from kvsim.lab.run import Run
 from kvsim.sim.settings import describe_world
 
@@ -86,22 +84,23 @@ def as_json(data: Any) -> bytes:
 
 def describe_run(run: Run, experiment: Experiment) -> dict[str, Any]:
     """`run.json`: all that decides a run, and in short what came of it."""
-    phases = run.seen.phases
+    seen, folder = run.seen, experiment.path.resolve().parent
+    measure = {"measure": {"use": list(experiment.measures)}} if experiment.measures else {}
     return {
         "experiment": experiment.name,
         "title": experiment.title,
         "where": dict(run.setup.where),
         "seed": run.seed,
-        "again": {"folder": str(experiment.path.resolve().parent), "tables": run.setup.table},
+        "again": {"folder": str(folder), "tables": run.setup.table | measure},
         **describe_setup(run.setup),
         "versions": versions(),
-        "outside": outside_strategies(run.setup),
-        "phases_s": {name.removesuffix("_ns"): value / 1e9 for name, value in phases._asdict().items()},
+        "outside": {"strategies": outside_strategies(run.setup), "files": outside_files(run.setup, folder)},
+        "phases_s": {name.removesuffix("_ns"): value / 1e9 for name, value in seen.phases._asdict().items()},
         "faults_s": [
             {"name": fault.name, "start": fault.start_ns / 1e9, "end": fault.end_ns / 1e9, "nodes": list(fault.nodes)}
-            for fault in run.seen.faults
+            for fault in seen.faults
         ],
-        "errors": dict(sorted(Counter(run.seen.errors.values()).items())),
+        "errors": dict(sorted(Counter(seen.errors.values()).items())),
         "verdicts": {name: verdict_as_json(verdict) for name, verdict in run.verdicts.items()},
         "failures": list(run.failures),
     }
@@ -112,34 +111,10 @@ def describe_setup(setup: Setup) -> dict[str, Any]:
     return {
         "design": setup.design.described(),
         "cluster": msgspec.to_builtins(setup.cluster),
-        **describe_world(setup.world),
+        **({} if setup.world is None else describe_world(setup.world)),
         "workload": msgspec.to_builtins(setup.workload),
         "faults": [msgspec.to_builtins(fault) for fault in setup.faults],
     }
-
-
-def versions() -> dict[str, str]:
-    """Of all that can change a run's result."""
-    return {
-        "kvsim": version("kvsim"),
-        "python": platform.python_version(),
-        "msgspec": version("msgspec"),
-        "networkx": version("networkx"),
-        "simpy": version("simpy"),
-    }
-
-
-def outside_strategies(setup: Setup) -> dict[str, Any]:
-    """Strategies that do not come with kvsim: a file's hash, or the package's version."""
-    found: dict[str, Any] = {}
-    for axis, choice in setup.design.choices.items():
-        module = sys.modules[choice.strategy.__module__]
-        if module.__name__.split(".")[0] == "kvsim":
-            continue
-        file = getattr(module, "__file__", None)
-        data = Path(file).read_bytes() if file else b""
-        found[axis] = {"strategy": choice.name, "sha256": hashlib.sha256(data).hexdigest()}
-    return found
 
 
 @contextmanager

@@ -10,10 +10,11 @@ from string import Template
 from typing import Any
 
 from kvsim.core.settings import shown_duration
-from kvsim.lab.artefacts import describe_setup, versions
+from kvsim.lab.artefacts import describe_setup
 from kvsim.lab.experiment import Setup
 from kvsim.lab.metrics import METRICS
 from kvsim.lab.plots.style import Plot
+from kvsim.lab.provenance import versions
 from kvsim.lab.report import Report, labelled
 from kvsim.lab.shown import base_name, shown_value
 
