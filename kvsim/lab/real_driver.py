@@ -123,12 +123,25 @@ def _begin(begin: Callable[[], asyncio.Future[AnyResult]], answered: Answered) -
         future = begin()
     except OperationError as error:  # too large to be sent
         return asyncio.get_running_loop().call_soon(answered, error.as_failure()).cancel
-    future.add_done_callback(lambda done: None if done.cancelled() else answered(_outcome(done)))
-    return lambda: _forget(future)
+    return _Awaited(future, answered).forget
 
 
-def _forget(future: asyncio.Future[AnyResult]) -> None:
-    future.cancel()
+class _Awaited:
+    """An answer to come. It and the client's deadline may fall into one turn of the loop; the first one counts."""
+
+    def __init__(self, future: asyncio.Future[AnyResult], answered: Answered) -> None:
+        self._future = future
+        self._answered: Answered | None = answered
+        future.add_done_callback(self._done)
+
+    def forget(self) -> None:
+        self._answered = None
+        self._future.cancel()
+
+    def _done(self, future: asyncio.Future[AnyResult]) -> None:
+        answer = None if future.cancelled() else _outcome(future)
+        if self._answered is not None and answer is not None:
+            self._answered(answer)
 
 
 def _outcome(done: asyncio.Future[AnyResult]) -> AnyResult | Failure:
