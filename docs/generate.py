@@ -99,11 +99,11 @@ def protocols() -> str:
         "## On the wire",
         "",
         f"Streams are TCP connections, one for each ordered pair of nodes, protocol version {PROTOCOL_VERSION}. A",
-        "frame is its length and CRC-32, four bytes each, big-endian, then MessagePack. The first frame is a hello:",
-        "protocol version, cluster, fingerprint of the design, node, incarnation; a stranger is refused with the reason.",
-        "Each later frame is an envelope: message, request number (0: no answer wanted), the number it answers (0: none),",
-        "and the trace's id of its cause (0: not traced). Heartbeats are UDP datagrams of one envelope, at most",
-        f"{DATAGRAM_LIMIT_BYTES} bytes. A message is an array: its tag, then its fields in the order given here.",
+        "frame is its length and CRC-32, four bytes each, big-endian, then MessagePack. The first frame is a",
+        "hello: protocol version, cluster, fingerprint of the design, node, incarnation; a stranger is refused with",
+        "the reason. Each later frame is an envelope: message, request number (0: no answer wanted), the number it",
+        "answers (0: none), and the trace's id of its cause (0: not traced). Heartbeats are UDP datagrams of one",
+        f"envelope, at most {DATAGRAM_LIMIT_BYTES} bytes. A message is an array: its tag, then its fields in this order.",
         "",
     ]
     for title, kinds in _messages().items():
