@@ -30,7 +30,7 @@ EXAMPLE_MESSAGES = 50_000
 MESSAGES = 150_000
 QUORUM = {"strategy": "quorum", "n": 3, "r": 2, "w": 2}
 TOPOLOGY = {"strategy": "client_server", "coordinator": "frontend"}
-FRONTENDS, CLIENTS, KEYS, VALUE_BYTES = 3, 10, 1_000, 100
+FRONTENDS, CLIENTS, KEYS, VALUE_BYTES = 3, 5, 1_000, 100
 
 
 def bare_timeouts() -> float:

@@ -172,8 +172,16 @@ class SimHost:
             heapreplace(self._cores, done)
             self._free_ns = self._cores[0]
         self.handled += 1
-        assert self.life is not None, "the link asked whether the machine is up"
-        self.life.handle(packet)
+        life = self.life
+        assert life is not None, "the link asked whether the machine is up"
+        if self.observer.detailed:
+            life.note_delivery(packet)
+        try:
+            life.deliver(packet.link.source.id, packet.envelope)
+            if life.ready:
+                life.scope.run_ready()
+        except Exception as error:  # noqa: BLE001 - a node's defect ends its life, not the world
+            life.fail(error)
 
     def lose(self, peer: NodeId) -> None:
         """The stream with this peer broke; the node learns of it after the messages that arrived before."""
@@ -197,7 +205,7 @@ class Life:
         )
         self.disk: Disk = self._disk
         self.wants = host.observer.wants
-        self._ready = self.scope.ready
+        self.ready = self.scope.ready
         self._engine, self._observer = engine, host.observer
         self._push, self._next_id = engine.push, host._engine.next_id
         self._links = host.links
@@ -208,7 +216,7 @@ class Life:
         """Build the node and start it."""
         try:
             self.program = build(self, self.scope)
-            self._deliver = self.program.deliver
+            self.deliver = self.program.deliver
             self.program.start(recovered)
             self.scope.run_ready()
         except Exception as error:  # noqa: BLE001 - a node's defect ends its life, not the world
@@ -276,18 +284,8 @@ class Life:
 
     # What the node is given -------------------------------------------------------------------------------------------
 
-    def handle(self, packet: Packet) -> None:
-        """The CPU has taken up a message: the node handles it."""
-        if self._observer.detailed:
-            self._note_delivery(packet)
-        try:
-            self._deliver(packet.link.source.id, packet.envelope)
-            if self._ready:
-                self.scope.run_ready()
-        except Exception as error:  # noqa: BLE001 - a node's defect ends its life, not the world
-            self.fail(error)
-
-    def _note_delivery(self, packet: Packet) -> None:
+    def note_delivery(self, packet: Packet) -> None:
+        """Tell the trace that the node handles a message; what follows, follows from that."""
         event = Delivered(packet.link.source.id, tag_of(packet.envelope.message))
         self._observer.follow(self._observer.record(self.id, event, packet.envelope.cause))
 
@@ -308,7 +306,7 @@ class Life:
             self._observer.follow(self._observer.record(self.id, TimerFired(), timer.cause))
         try:
             call()
-            if self._ready:
+            if self.ready:
                 self.scope.run_ready()
         except Exception as error:  # noqa: BLE001 - a node's defect ends its life, not the world
             self.fail(error)

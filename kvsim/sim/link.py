@@ -52,6 +52,8 @@ class Drop(NamedTuple):
 Verdict = Deliver | Drop | None
 """What a fault makes of a packet. None: it has no opinion, and the next one is asked."""
 Rule = Callable[[Packet], Verdict]
+Way = list[tuple["Pipe | None", Callable[[], Nanoseconds]]]
+"""The links that a message passes, one after the other: what it queues for, and how long it travels."""
 
 
 class Endpoint(Protocol):
@@ -111,6 +113,8 @@ class Link:
         self._fifo = network.settings.order == "fifo"
         self._outbox = self._may_send = network.settings.outbox
         self._way, self._loss, self._typical_ns = network.way(source.id, target.id, chance)
+        self._pipe, self._latency = self._way[0]
+        self._further = self._way[1:]
         self._losses = chance.stream("loss")
         self._again = chance.stream("again")
         self._last_ns: Nanoseconds = 0
@@ -144,12 +148,14 @@ class Link:
         packet = Packet(self, envelope, size, at, self.epoch)
         self.bytes_sent += size
         self.sent = sent = self.sent + 1
-        for pipe, latency in self._way:  # as in `_travel`, without the call
-            if pipe is not None:
-                if pipe.free_ns > at:
-                    at = pipe.free_ns
-                pipe.free_ns = at = at + size * 1_000_000_000 // pipe.bytes_per_s
-            at += latency()
+        pipe = self._pipe  # as in `_travel`, without the call
+        if pipe is not None:
+            if pipe.free_ns > at:
+                at = pipe.free_ns
+            pipe.free_ns = at = at + size * 1_000_000_000 // pipe.bytes_per_s
+        at += self._latency()
+        if self._further:
+            at = self._travel(at, size, self._further)
         if sent > self._may_send and self._is_full():
             self.settled += 1
             self.overflow(packet)
@@ -186,7 +192,7 @@ class Link:
         packet = Packet(self, envelope, size, leaves_ns, self.epoch, Channel.DATAGRAM)
         self.datagrams_sent += 1
         self.bytes_sent += size
-        at = self._travel(leaves_ns, size)
+        at = self._travel(leaves_ns, size, self._way)
         if not self.plain:
             at = self._judge(packet, at)
         if size > DATAGRAM_LIMIT_BYTES + HEADER_BYTES:
@@ -199,9 +205,9 @@ class Link:
         else:
             self._push((at, NORMAL, self._next_id(), self._take_datagram, packet))
 
-    def _travel(self, now: Nanoseconds, size_bytes: int) -> Nanoseconds:
-        """When a message sent now arrives: at each link on its way it queues for the bandwidth, then travels."""
-        for pipe, latency in self._way:
+    def _travel(self, now: Nanoseconds, size_bytes: int, way: Way) -> Nanoseconds:
+        """When a message sent now arrives: for each link on its way it queues for the bandwidth, then it travels."""
+        for pipe, latency in way:
             if pipe is not None:
                 if pipe.free_ns > now:
                     now = pipe.free_ns

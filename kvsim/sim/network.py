@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from kvsim.core.chance import Chance
 from kvsim.core.message import Codec, Nanoseconds, NodeId
 from kvsim.sim.engine import Engine
 from kvsim.sim.events import Observer
-from kvsim.sim.link import Endpoint, Link, Loopback, Pipe, Rule
+from kvsim.sim.link import Endpoint, Link, Loopback, Pipe, Rule, Way
 from kvsim.sim.places import Hop, Place, Places
 from kvsim.sim.settings import NetworkSettings
-
-Way = list[tuple[Pipe | None, Callable[[], Nanoseconds]]]
 
 
 class Network:
@@ -72,7 +70,7 @@ class Network:
     def way(self, source: NodeId, target: NodeId, chance: Chance) -> tuple[Way, float, Nanoseconds]:
         """The pipes and latencies between two endpoints, the share of messages lost, and the mean time."""
         if source == target:
-            return [], 0.0, 0
+            return [(None, lambda: 0)], 0.0, 0
         hops = self.places.route(source, target)
         kept = 1.0
         for hop in hops:

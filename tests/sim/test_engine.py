@@ -83,6 +83,19 @@ def test_an_exception_leaves_the_engine_usable() -> None:
     assert happened == ["next"]
 
 
+def test_after_a_sweep_the_earliest_still_comes_first() -> None:
+    engine, happened, timers = Engine(), list[int](), list[Timer]()
+    times = [number * 7919 % 1_000 for number in range(1_000)]
+    for time in times:
+        timer = Timer(engine, lambda: None)
+        timers.append(timer)
+        engine.call_at(time, lambda timer, time=time: timer.call and happened.append(time), timer)  # type: ignore[misc]
+    for timer in timers[::3] + timers[1::3]:
+        timer.cancel()
+    engine.advance(1_000)
+    assert happened == sorted(times[2::3])
+
+
 def test_cancelled_timers_are_swept_out_and_the_others_keep_their_order() -> None:
     engine, happened = Engine(), list[int]()
 

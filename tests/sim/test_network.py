@@ -281,6 +281,19 @@ def test_what_was_on_its_way_from_or_to_a_crashed_node_is_dropped() -> None:
     assert world.counts.messages_dropped == 2
 
 
+def test_a_broken_stream_loses_what_was_on_its_way_in_both_directions() -> None:
+    world = Probes(network=still(outbox=5))
+    world["b"].say("a", 1)
+    for number in range(6):
+        world["a"].say("b", number)
+    world.run(S)
+    assert world["a"].got == []
+    assert world["b"].got == []
+    assert [peer for peer, _ in world["a"].lost] == ["b"]
+    assert [peer for peer, _ in world["b"].lost] == ["a"]
+    assert world.counts.messages_dropped == 7
+
+
 def test_a_message_to_nobody_is_a_defect_of_the_node() -> None:
     world = Probes()
     world.at(0, lambda: world.hosts["a"].life.after(0, lambda: world["a"].say("nobody", 1)))  # type: ignore[union-attr]
