@@ -103,7 +103,7 @@ def protocols() -> str:
         "hello: protocol version, cluster, fingerprint of the design, node, incarnation; a stranger is refused with",
         "the reason. Each later frame is an envelope: message, request number (0: no answer wanted), the number it",
         "answers (0: none), and the trace's id of its cause (0: not traced). Heartbeats are UDP datagrams of one",
-        f"envelope, at most {DATAGRAM_LIMIT_BYTES} bytes. A message is an array: its tag, then its fields in this order.",
+        f"envelope, at most {DATAGRAM_LIMIT_BYTES} bytes. A message is an array: its tag, then its fields.",
         "",
     ]
     for title, kinds in _messages().items():
