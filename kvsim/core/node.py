@@ -121,7 +121,7 @@ class Component:
         """The stream to this peer broke."""
 
     def status(self) -> dict[str, str]:
-        """What a person may want to know of it now: `role`, `term`, `view` …"""
+        """What a person may want to know of it now: `term`, `view` …; its `role_name` is shown beside it."""
         return {}
 
     def stop(self) -> None:

@@ -49,6 +49,8 @@ class StatusReporter(Component):
     def ask_node(self, sender: str, m: AskNode) -> NodeStatus:
         facts: dict[str, str] = {}
         for component in self.node.components:
+            if role := getattr(component, "role_name", None):
+                facts["role"] = role
             facts |= component.status()
         if self.view.down:
             facts["suspects"] = ", ".join(self.view.down)

@@ -86,7 +86,8 @@ def on_running_cluster(experiment: Experiment, url: str, status: Mapping[str, An
     ]
     if problems:
         raise SettingsError(problems)
-    data = tuple(n["node"] for n in status["nodes"] if not str(n["node"]).startswith(("frontend-", "view-")))
+    names = [*(str(found["node"]) for found in status["nodes"]), *status["silent"]]
+    data = tuple(name for name in sorted(names) if not name.startswith(("frontend-", "view-")))
     design = read_design(status["design"], f"{url}: design", len(data))
     setups = tuple(setup._replace(design=design, cluster=Cluster(data)) for setup in experiment.setups)
     return _real(experiment._replace(setups=setups), [RUNNING.format(url)])

@@ -141,5 +141,5 @@ class ViewMember(Replication):
 
     def status(self) -> dict[str, str]:
         view = self.state.view
-        facts = {"role": self.role_name, "position": str(self.state.position)}
+        facts = {"position": str(self.state.position)}
         return facts if view is None else facts | {"view": str(view.number), "primary": view.primary}

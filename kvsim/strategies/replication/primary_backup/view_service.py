@@ -45,6 +45,8 @@ class Heard(msgspec.Struct, frozen=True):
 class ViewService(Component):
     """Takes pings, notices deaths and restarts, and numbers the views."""
 
+    role_name = "view service"
+
     def __init__(self, site: Site, settings: PrimaryBackupSettings) -> None:
         self.site, self.settings = site, settings
         self.state = ServiceState()
@@ -135,7 +137,6 @@ class ViewService(Component):
     def status(self) -> dict[str, str]:
         view = self.state.view
         return {
-            "role": "view service",
             "view": str(view.number),
             "primary": view.primary,
             "backups": ", ".join(view.backups),

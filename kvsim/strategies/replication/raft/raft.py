@@ -73,7 +73,7 @@ class Raft(Elections):
 
     def status(self) -> dict[str, str]:
         state = self.state
-        facts = {"role": self.role_name, "term": str(state.current_term), "leader": state.leader or "none known"}
+        facts = {"term": str(state.current_term), "leader": state.leader or "none known"}
         return facts | {"log": str(self.log.last_index), "committed": str(state.commit_index)}
 
     async def write(self, op: Write) -> Written:
