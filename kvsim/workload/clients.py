@@ -15,7 +15,7 @@ from kvsim.core.history import OperationName, Outcome, Recorder
 from kvsim.core.message import MILLISECOND, SECOND, Failure, Nanoseconds
 from kvsim.core.operation import ERRORS, AnyOperation, AnyResult, CompareAndSet, Found, Key, Page, Scan
 from kvsim.workload.driver import Driver
-from kvsim.workload.settings import Workload
+from kvsim.workload.settings import Scripted, Workload
 from kvsim.workload.source import KeySpace, Source, Step, key_name, token_of
 
 HELPERS = 8
@@ -57,13 +57,17 @@ class Client:
         self.process = clients.new_process()
         self._turn = self.process
 
-    def perform(self, operation: AnyOperation, ended: Ended, intended_ns: Nanoseconds | None = None) -> None:
-        """Do one operation, and call `ended` with its outcome."""
+    def perform(
+        self, operation: AnyOperation, ended: Ended, intended_ns: Nanoseconds | None = None, door: str = ""
+    ) -> None:
+        """Do one operation, at this door if there is such a one, and call `ended` with its outcome."""
         clients, driver = self.clients, self.clients.driver
-        process = self.process
+        process, door = self.process, self._door(door)
         index = clients.recorder.invoke(process, driver.now(), *_asked(operation))
         if intended_ns is not None and intended_ns != driver.now():
             clients.told.intended_ns[index] = intended_ns
+        if clients.sent is not None:
+            clients.sent[index] = self.name, door
         clients.open += 1
 
         def finish(outcome: Outcome, result: AnyResult | None, error: str) -> None:
@@ -88,11 +92,13 @@ class Client:
             finish("info", None, "timeout")
 
         deadline = driver.after(clients.settings.timeout_ns, late)
-        forget = driver.perform(self.name, self._door(), operation, answered)
+        forget = driver.perform(self.name, door, operation, answered)
 
-    def _door(self) -> str:
-        """The doors in turn, each client beginning at another one."""
+    def _door(self, wanted: str) -> str:
+        """The door that is wanted, or else the doors in turn, each client beginning at another one."""
         doors = self.clients.driver.doors()
+        if wanted in doors:
+            return wanted
         self._turn += 1
         return doors[self._turn % len(doors)]
 
@@ -106,6 +112,8 @@ class Clients:
         self.told = Told()
         self.keys = KeySpace(settings)
         self.not_loaded = 0
+        self.sent: dict[int, tuple[str, str]] | None = None
+        """Where somebody wants to know: the client and the door of each operation, by the index of its invocation."""
         self.open = 0
         """Operations under way."""
         self.stopped = False
@@ -160,6 +168,9 @@ class Clients:
 
     def begin(self) -> None:
         """Start the workload; it goes on until `stop`."""
+        if self.settings.script:
+            self._begin_script()
+            return
         if self.settings.open_loop:
             arrivals = Source(self.settings, self.chance.stream("open-loop"), self.keys, "open-0")
             self._next_arrival(arrivals, self.chance.stream("arrivals"))
@@ -167,6 +178,33 @@ class Clients:
         for number in range(1, self.settings.client_count + 1):
             client = Client(self, f"client-{number}")
             self._pause(client, self.chance.stream(f"thinking/{client.name}"))
+
+    def _begin_script(self) -> None:
+        start_ns = self.driver.now()
+        steps: dict[str, deque[Scripted]] = {}
+        for step in sorted(self.settings.script, key=lambda step: step.at_ns):
+            steps.setdefault(step.client, deque()).append(step)
+        for name in sorted(steps, key=lambda name: (len(name), name)):
+            self._follow(Client(self, name), steps[name], start_ns)
+
+    def _follow(self, client: Client, steps: deque[Scripted], start_ns: Nanoseconds) -> None:
+        """Do the next operation of a client's script when its time has come."""
+        if not steps:
+            return
+
+        def begin() -> None:
+            if self.stopped:
+                return
+            step = steps.popleft()
+            operation = client.source.scripted(step)
+            self._note_write(operation)
+            client.perform(operation, lambda outcome, result: self._follow(client, steps, start_ns), door=step.door)
+
+        wait_ns = start_ns + steps[0].at_ns - self.driver.now()
+        if wait_ns > 0:
+            self.driver.after(wait_ns, begin)
+        else:
+            begin()
 
     def stop(self) -> None:
         """Begin no more operations. Those under way end by an answer or by their timeout."""

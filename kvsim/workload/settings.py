@@ -92,6 +92,25 @@ class Hotspot(_Keys, frozen=True, tag="hotspot"):
 Keys = Uniform | Zipfian | Latest | Hotspot
 
 
+class Scripted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One operation of a script: who does what, and when."""
+
+    client: Annotated[str, msgspec.Meta(pattern=r"^client-[0-9]+$")]
+    at_ns: Annotated[Nanoseconds, msgspec.Meta(ge=0)]
+    """When it begins, counted from the beginning of the workload; later if the client's last one has not ended."""
+    op: Literal["create", "read", "update", "put", "delete", "remove", "cas", "scan"]
+    key: str
+    """Of a scan: where it starts."""
+    value: str | None = None
+    """The token to write; it is padded like any other."""
+    expected: str | None = None
+    """Of a `cas`: the token that must be there; none: the key must be absent."""
+    limit: Annotated[int, msgspec.Meta(ge=1)] = 100
+    """Of a scan: how many keys it asks for."""
+    door: str = ""
+    """The node that is asked; when not given, or where it is no door, the doors in turn."""
+
+
 class Workload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who asks what, when. Either a closed loop of `clients`, or an open loop of `rate` operations a second."""
 
@@ -119,6 +138,8 @@ class Workload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """After the workload and the last fault: the quiet time before all written keys are read, and once more."""
     final_reads: NotNegative = 1_000
     """The most keys that are read at the end; of more, those written last."""
+    script: tuple[Scripted, ...] = ()
+    """The operations themselves, in place of all that is drawn: of a closed loop nothing but the keys is left."""
 
     @property
     def shares(self) -> Mix:
@@ -146,6 +167,13 @@ class Workload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             problems.append("rate: an open loop takes as many clients as it needs; leave out clients or rate")
         if self.think_time_ns and self.open_loop:
             problems.append("think_time: only a closed loop thinks; leave it out, or leave out rate")
+        if self.script and self.open_loop:
+            problems.append("script: it says when each operation begins; leave out rate")
+        problems += [
+            f"script[{number}]: a {step.op} needs a value"
+            for number, step in enumerate(self.script)
+            if step.value is None and step.op in ("create", "update", "put", "cas")
+        ]
         if self.warm_up_ns >= self.duration_ns:
             problems.append("warm_up: it is a part of the duration and must be shorter")
         return problems

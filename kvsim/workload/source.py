@@ -23,7 +23,7 @@ from kvsim.core.operation import (
     Value,
 )
 from kvsim.workload.distributions import chooser_for
-from kvsim.workload.settings import Workload
+from kvsim.workload.settings import Scripted, Workload
 
 PADDING = b"."
 """Fills a value up to its size; a token holds none."""
@@ -109,6 +109,29 @@ class Source:
         """A read."""
         return Read(self._request(), key)
 
+    def scripted(self, step: Scripted) -> AnyOperation:
+        """An operation of a script."""
+        request, key = self._request(), step.key.encode()
+        value = self._padded((step.value or "").encode())
+        match step.op:
+            case "scan":
+                return Scan(request, key, None, step.limit)
+            case "read":
+                return Read(request, key)
+            case "put":
+                return Put(request, key, value)
+            case "create":
+                return Create(request, key, value)
+            case "update":
+                return Update(request, key, value)
+            case "delete":
+                return Delete(request, key)
+            case "remove":
+                return Remove(request, key)
+            case "cas":
+                expected = None if step.expected is None else self._padded(step.expected.encode())
+                return CompareAndSet(request, key, value, expected)
+
     def _one(self, kind: str, key: Key) -> AnyOperation:
         request = self._request()
         match kind:
@@ -135,5 +158,7 @@ class Source:
         return RequestId(self.client, self._number)
 
     def _value(self, request: RequestId) -> Value:
-        token = f"{self._token}-{request.number}".encode()
+        return self._padded(f"{self._token}-{request.number}".encode())
+
+    def _padded(self, token: Value) -> Value:
         return token.ljust(self.settings.value_size_bytes, PADDING)
