@@ -225,6 +225,7 @@ class Life:
     def end(self) -> None:
         """From now on nothing that the node does is seen outside; only then are its coroutines closed."""
         self.alive = False
+        self._links = {}  # so that `send` finds none
         self._disk.powered = False
         self.scope.close()
 
@@ -241,11 +242,11 @@ class Life:
 
     def send(self, to: NodeId, envelope: Envelope[Any], channel: Channel = STREAM) -> None:
         """Send, while this life lasts."""
-        if not self.alive:
-            return
         try:
             link = self._links[to]
         except KeyError:
+            if not self.alive:
+                return
             link = self.host.network.connect(self.id, to)
         if channel is STREAM:
             link.send(envelope)

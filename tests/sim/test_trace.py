@@ -84,6 +84,8 @@ def test_every_kind_of_event_is_there_and_follows_from_what_it_should() -> None:
         if line["event"] == "world.disk":
             assert cause["event"] == "world.delivered"
             assert cause["node"] == line["node"]
+        if line["event"] in ("world.crashed", "world.restarted", "world.fault_began", "world.fault_ended"):
+            assert "cause" not in line, "it comes from outside"
         if line["event"] == "world.sent":
             assert cause["event"] in ("world.delivered", "world.timer")
             assert cause["node"] == line["node"]
