@@ -9,7 +9,7 @@ Causal memory (CM; Ahamad et al. 1995): that of every session, so that all its o
 from collections import deque
 from collections.abc import Callable
 
-from kvsim.check.linearizable import kept_by_linearizable
+from kvsim.check.linearizable import clearly_linearizable
 from kvsim.check.order import Contradiction, Edges, Order, WritesByKey, causal_edges, shortest_path, topological
 from kvsim.check.reads_from import Act, Sessions, judge_readings, say, witness_of
 from kvsim.check.search import Limits
@@ -64,10 +64,7 @@ def _judge(history: History, time_limit_s: float, memory_limit_bytes: int, furth
             return Undecided(f"time limit, with {len(sessions.acts):,} reads and writes")
         return Refuted(witness) if witness else NotRefuted()
 
-    verdict = judge_readings(history, limits, judge)
-    if isinstance(verdict, Undecided) and kept_by_linearizable(history):
-        return NotRefuted()
-    return verdict
+    return NotRefuted() if clearly_linearizable(history) else judge_readings(history, limits, judge)
 
 
 def _old_read(pasts: _Pasts, limits: Limits) -> Witness | None:

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from kvsim.check.linearizable import kept_by_linearizable
+from kvsim.check.linearizable import linearizable
 from kvsim.check.order import Contradiction, Order, WritesByKey, causal_edges
 from kvsim.check.reads_from import Act
 from kvsim.check.search import Limits
@@ -30,7 +30,7 @@ Writers: TypeAlias = dict[tuple[Key | None, object], list[Operation]]
 def sequential(history: History, time_limit_s: float = 10.0, memory_limit_bytes: int = GIB) -> Verdict:
     """Refuted where a circle or an exhausted search shows that no order exists; undecided where a limit came first."""
     limits = Limits.of(time_limit_s, memory_limit_bytes)
-    if kept_by_linearizable(_single(history)):
+    if isinstance(linearizable(history, time_limit_s / 5, memory_limit_bytes), NotRefuted):
         return NotRefuted()
     judged = [o for o in operations(history) if _counts(o)]
     writers: Writers = {}
@@ -54,10 +54,6 @@ def sequential(history: History, time_limit_s: float = 10.0, memory_limit_bytes:
     if found.reason:
         return Undecided(found.reason)
     return Refuted(_smallest(program))
-
-
-def _single(history: History) -> History:
-    return History(e for e in history.events if e.op not in ("scan", "txn"))
 
 
 def _orphan(judged: Sequence[Operation], writers: Writers) -> Witness | None:

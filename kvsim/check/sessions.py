@@ -12,7 +12,7 @@ circle. Sets of writes are bits of an integer.
 
 from collections.abc import Sequence
 
-from kvsim.check.linearizable import kept_by_linearizable
+from kvsim.check.linearizable import clearly_linearizable
 from kvsim.check.reads_from import Act, Sessions, judge_readings, name, say, witness_of
 from kvsim.check.search import Limits
 from kvsim.check.verdict import NotRefuted, Refuted, Undecided, Verdict, Witness
@@ -32,10 +32,9 @@ def session_guarantees(
 ) -> Verdict:
     """Judge some of the four guarantees, by default all at once."""
     limits = Limits.of(time_limit_s, memory_limit_bytes)
-    verdict = judge_readings(history, limits, lambda sessions: _judge(sessions, frozenset(guarantees), limits))
-    if isinstance(verdict, Undecided) and kept_by_linearizable(history):
+    if clearly_linearizable(history):
         return NotRefuted()
-    return verdict
+    return judge_readings(history, limits, lambda sessions: _judge(sessions, frozenset(guarantees), limits))
 
 
 def _judge(sessions: Sessions, guarantees: frozenset[str], limits: Limits) -> Verdict:

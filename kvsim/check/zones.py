@@ -69,6 +69,8 @@ def judge_by_zones(operations: Sequence[Operation]) -> Refuted | NotRefuted | No
 
     Failed operations and reads without an answer must have been left out.
     """
+    if _clearly_kept(operations):
+        return NotRefuted()
     key = _Key(operations)
     if key.repeats:
         return None
@@ -78,6 +80,48 @@ def judge_by_zones(operations: Sequence[Operation]) -> Refuted | NotRefuted | No
         if conflict.absence and key.erasures:
             return None
         return Refuted(Witness(operations[0].key, conflict.operations, conflict.sentence))
+
+
+def _clearly_kept(operations: Sequence[Operation]) -> bool:
+    """The same test for plain reads and writes alone, of which most histories are made; it says yes or nothing."""
+    ends: dict[Hashable, int] = {}
+    begins: dict[Hashable, int] = {}
+    written: dict[Hashable, int] = {}
+    absent = -1
+    for o in operations:  # in the order of invocations, so that the last to be met began last
+        if o.op == "read":
+            value = o.answer
+            if value is None:
+                absent = o.invoked
+                continue
+        elif o.op == "put":
+            value = o.value
+            if value in written:
+                return False
+            written[value] = o.invoked
+        else:
+            return False
+        begins[value] = o.invoked
+        if o.completed < ends.get(value, NEVER):
+            ends[value] = o.completed
+    forward: list[tuple[int, int]] = []
+    backward: list[tuple[int, int]] = []
+    for value, end in ends.items():
+        if end < written.get(value, NEVER):
+            return False  # read before it was written, or never written
+        begin = begins[value]
+        (forward if end < begin else backward).append((end, begin))
+    if ends and min(ends.values()) < absent:
+        return False
+    forward.sort()
+    if any(b[0] < a[1] for a, b in pairwise(forward)):
+        return False
+    starts = [end for end, _ in forward]
+    for end, begin in backward:
+        i = bisect_left(starts, begin) - 1
+        if i >= 0 and end < forward[i][1]:
+            return False
+    return True
 
 
 class _Key:

@@ -32,6 +32,7 @@ ERASURES: frozenset[str] = frozenset({"delete", "remove"})
 _ANSWERED = frozenset({"read", "scan", "txn"})
 _COMPOUND = frozenset({"scan", "txn"})
 _LONGEST_LINE_BYTES = 64 << 20
+_CHUNK_BYTES = 1 << 20
 _NANOSECONDS = 1_000_000_000
 _LATEST_S = 2**62 / _NANOSECONDS
 
@@ -240,12 +241,12 @@ def read_history(path: str | Path) -> History:
     turn, a completion without its invocation, a process with two open operations, time that runs backwards.
     """
     with open_plain(path) as stream:
-        return History(_read_events(_split(stream)))
+        return History(_read_events(_chunks(stream)))
 
 
 def loads_history(data: bytes) -> History:
     """Read JSON lines from memory; errors as with `read_history`."""
-    return History(_read_events(enumerate(data.splitlines(), 1)))
+    return History(_read_events([data] if data else []))
 
 
 @contextmanager
@@ -260,60 +261,118 @@ def open_plain(path: str | Path) -> Iterator[IO[bytes]]:
             raise HistoryError(0, f"the compressed file is damaged: {error}") from None
 
 
-def _split(stream: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+def _chunks(stream: IO[bytes]) -> Iterator[bytes]:
+    """Whole lines, many at a time."""
+    rest = b""
     number = 0
-    while line := stream.readline(_LONGEST_LINE_BYTES):
-        number += 1
-        if len(line) == _LONGEST_LINE_BYTES:
-            raise HistoryError(number, f"longer than {_LONGEST_LINE_BYTES >> 20} MiB")
-        yield number, line
+    while block := stream.read(_CHUNK_BYTES):
+        end = block.rfind(b"\n") + 1
+        if not end:
+            rest += block
+            if len(rest) > _LONGEST_LINE_BYTES:
+                raise HistoryError(number + 1, f"longer than {_LONGEST_LINE_BYTES >> 20} MiB")
+            continue
+        chunk = rest + block[:end]
+        number += chunk.count(b"\n")
+        yield chunk
+        rest = block[end:]
+    if rest:
+        yield rest
 
 
-def _read_events(lines: Iterable[tuple[int, bytes]]) -> Iterator[Event]:
-    decode = msgspec.json.Decoder(_Line).decode
+def _read_events(chunks: Iterable[bytes]) -> list[Event]:
+    decoder = msgspec.json.Decoder(_Line)
+    events: list[Event] = []
     rules = Rules()
-    for number, text in lines:
+    for chunk in chunks:
+        lines = chunk.count(b"\n") + (not chunk.endswith(b"\n"))
         try:
-            line = decode(text)
-        except msgspec.MsgspecError as error:
-            raise HistoryError(number, f"not an event: {error}") from None
-        except UnicodeDecodeError:
-            raise HistoryError(number, "not UTF-8") from None
+            found = decoder.decode_lines(chunk)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            found = []
+        if len(found) == lines:
+            _add_events(events, found, rules)
+        else:  # one of them is at fault, or empty: find out which
+            for text in chunk.split(b"\n")[:lines]:
+                _add_events(events, [_decoded(decoder, len(events) + 1, text)], rules)
+    return events
+
+
+def _decoded(decoder: "msgspec.json.Decoder[_Line]", number: int, text: bytes) -> _Line:
+    try:
+        return decoder.decode(text)
+    except msgspec.MsgspecError as error:
+        raise HistoryError(number, f"not an event: {error}") from None
+    except UnicodeDecodeError:
+        raise HistoryError(number, "not UTF-8") from None
+
+
+def _add_events(events: list[Event], lines: list[_Line], rules: "Rules") -> None:
+    """Check and add lines. Plain reads and writes, of which long histories are made, take the short way."""
+    open_, last_ns = rules.open, rules.last_ns
+    number = len(events)
+    for line in lines:
+        number += 1
+        op, type_, key, value, process = line.op, line.type, line.key, line.value, line.process
+        time_ns = round(line.time * 1e9) if 0 <= line.time < _LATEST_S else -1
+        if line.index == number - 1 and time_ns >= last_ns and type(key) is str and line.expected is None:
+            kind = type(value)
+            if type_ == "invoke":
+                plain = op == "put" and (kind is str or kind is int)
+                if (plain or (op == "read" and (value is msgspec.UNSET or value is None))) and process not in open_:
+                    event = Event(number - 1, type_, process, time_ns, op, key, value if plain else None)
+                    open_[process] = (number, event)
+                    events.append(event)
+                    last_ns = time_ns
+                    continue
+            elif type_ == "ok" and (kind is str or kind is int or value is None):
+                entry = open_.get(process)
+                if entry is not None:
+                    begun = entry[1]
+                    if begun.op == op and begun.key == key and (op == "read" or (op == "put" and begun.value == value)):
+                        del open_[process]
+                        events.append(Event(number - 1, type_, process, time_ns, op, key, value))
+                        last_ns = time_ns
+                        continue
+        rules.last_ns = last_ns
         event = _event(number, line)
         if event.index != number - 1:
             raise HistoryError(number, f"index {event.index} where {number - 1} is next")
         rules.admit(number, event)
-        yield event
+        events.append(event)
+        last_ns = rules.last_ns
+    rules.last_ns = last_ns
 
 
 class Rules:
     """What makes a sequence of events a history; `line` says where an event stands in its file."""
 
     def __init__(self) -> None:
-        self._open: dict[int, tuple[int, Event] | None] = {}  # None: an unknown outcome ended the process
-        self._last_ns = 0
+        self.open: dict[int, tuple[int, Event] | None] = {}
+        """By process, the line and event with which its operation began; None: an unknown outcome ended it."""
+        self.last_ns = 0
 
     def admit(self, line: int, event: Event) -> None:
         """The next event. Raises HistoryError if it cannot follow those before it."""
-        if event.time_ns < self._last_ns:
-            before, now = seconds(self._last_ns), seconds(event.time_ns)
+        if event.time_ns < self.last_ns:
+            before, now = seconds(self.last_ns), seconds(event.time_ns)
             raise HistoryError(line, f"time runs backwards, from {before} s to {now} s")
-        self._last_ns = event.time_ns
+        self.last_ns = event.time_ns
         if event.type != "invoke":
-            _check_completion(line, event, self._open.pop(event.process, None))
+            _check_completion(line, event, self.open.pop(event.process, None))
             if event.type == "info":
-                self._open[event.process] = None
+                self.open[event.process] = None
             return
-        if event.process in self._open:
-            begun = self._open[event.process]
+        if event.process in self.open:
+            begun = self.open[event.process]
             if begun is None:
                 raise HistoryError(line, f"process {event.process} goes on after an operation of unknown outcome")
             raise HistoryError(line, f"process {event.process} has its {begun[1].op} from line {begun[0]} still open")
-        self._open[event.process] = line, event
+        self.open[event.process] = line, event
 
     def begun(self, process: int) -> Event | None:
         """The invocation that a process has open."""
-        entry = self._open.get(process)
+        entry = self.open.get(process)
         return entry[1] if entry else None
 
 

@@ -86,7 +86,7 @@ def test_settings_and_names_can_be_asked() -> None:
 
 def test_only_what_a_history_can_refute_has_a_judge() -> None:
     assert consistency(Level.LINEARIZABLE, "why").judge == "linearizable"
-    assert consistency(Level.EVENTUAL, "why") == Promise("consistency", "eventual: why")
+    assert consistency(Level.EVENTUAL, "why") == Promise("consistency", "eventual: why", "convergence")
     assert durability("kept", judged=True).judge == "durability"
     assert durability("kept", judged=False).judge == ""
 

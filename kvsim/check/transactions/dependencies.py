@@ -169,8 +169,8 @@ class Dependencies:
             for reader, value in self.readers.get(key, ()):
                 readers.setdefault(value, []).append(reader.number)
             for t, following in _next_in_time(writers, realtime):
-                for reader in readers.get(written(t)[key][-1], ()):
-                    more[reader].extend(other.number for other in following if other.number != reader)
+                for number in readers.get(written(t)[key][-1], ()):
+                    more[number].extend(other.number for other in following if other.number != number)
         return more
 
 
