@@ -120,7 +120,7 @@ class SimHost:
     def accept(self, packet: Packet) -> None:
         """A packet of a stream comes in."""
         link = packet.link
-        if link.plain and packet.epoch == link.epoch:
+        if link.clear and packet.epoch == link.epoch:
             link.settled += 1
         elif not link.admit(packet):
             return

@@ -127,15 +127,15 @@ class Link:
         self.stall: Stall | None = None
         self.unaware = False
         """The other end crashed, and the source has not learned that the stream is gone."""
-        self.plain = True
-        """Nothing is wrong and nobody listens: messages take the short way."""
+        self.plain = self.clear = True
+        """Nothing is unusual for what is sent, and nothing in the way of what arrives: messages take the short way."""
 
     def refresh(self) -> None:
         """Look again whether messages can take the short way."""
         network = self.network
-        special = network.observer.detailed or network.wire or network.at_sending or network.at_arrival
-        trouble = self.stall or self.unaware or self.back.unaware or not self.target.up
-        self.plain = not (special or trouble or self._loss) and self._fifo
+        unusual = network.observer.detailed or network.wire or network.at_sending or self._loss or not self._fifo
+        self.plain = not (unusual or self.unaware or self.back.unaware)
+        self.clear = not (network.at_arrival or self.stall) and self.target.up
 
     # Sending ----------------------------------------------------------------------------------------------------------
 
@@ -281,7 +281,7 @@ class Link:
 
     def _take_datagram(self, packet: Packet) -> None:
         self.datagrams_settled += 1
-        reason = None if self.plain else self._obstacle(packet)
+        reason = None if self.clear else self._obstacle(packet)
         if reason is None:
             self.target.take(packet)
         else:
@@ -320,7 +320,7 @@ class Link:
         stall = Stall(packet)
         if self._fifo:
             self.stall = stall
-            self.plain = False
+            self.clear = False
         self._await_timeout(stall)
 
     def _await_timeout(self, stall: Stall) -> None:

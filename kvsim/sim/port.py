@@ -57,7 +57,7 @@ class Port:
     def accept(self, packet: Packet) -> None:
         """A packet of a stream comes in."""
         link = packet.link
-        if link.plain and packet.epoch == link.epoch:
+        if link.clear and packet.epoch == link.epoch:
             link.settled += 1
         elif not link.admit(packet):
             return
