@@ -15,7 +15,7 @@ from pathlib import Path
 
 import typer
 
-from kvsim.cli import bench, check, client, list_, new, serve, simulate, where
+from kvsim.cli import bench, check, client, list_, new, serve, simulate, sweep, where
 
 BAD_INPUT = 2
 DEFECT = 70
@@ -45,6 +45,7 @@ app = typer.Typer(
 )
 _COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("simulate", simulate.simulate),
+    ("sweep", sweep.sweep),
     ("bench", bench.bench),
     ("serve", serve.serve),
     ("where", where.where),

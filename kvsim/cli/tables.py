@@ -46,7 +46,7 @@ def show_report(report: Report, out: Path) -> None:
         to.print(_findings(report))
     to.print(_promises(report))
     for failure in report.failures:
-        to.print(f"[red]A node failed by a defect of its own:[/] {escape(failure)}")
+        to.print(f"[red]Failed:[/] {escape(failure)}")
     for note in report.notes:
         to.print(f"[yellow]Mind:[/] {escape(note)}")
     pictures = sorted((out / "plots").glob("*.png"))

@@ -31,7 +31,7 @@ class Artefacts:
 
     def __init__(self, out: Path, experiment: Experiment, seed: int) -> None:
         self.out, self.experiment, self.seed = out, experiment, seed
-        with _no_traceback(out):
+        with no_traceback(out):
             if out.is_dir() and any(out.iterdir()) and not (out / "metrics.json").is_file():
                 raise SettingsError([f"{out} holds other files than results of kvsim; name another folder with --out"])
             out.mkdir(parents=True, exist_ok=True)
@@ -43,7 +43,7 @@ class Artefacts:
     def trace_file(self, label: str) -> Iterator[BinaryIO]:
         """Where the trace of this run goes."""
         folder = self._folder(label)
-        with _no_traceback(folder):
+        with no_traceback(folder):
             folder.mkdir(parents=True, exist_ok=True)
             with open(folder / "trace.jsonl", "wb") as file:
                 yield file
@@ -54,7 +54,7 @@ class Artefacts:
         if self.experiment.runs > FOLDERS_KEPT and not telling:
             return
         folder = self._folder(run.label)
-        with _no_traceback(folder):
+        with no_traceback(folder):
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "run.json").write_bytes(as_json(describe_run(run, self.experiment)))
             (folder / "metrics.json").write_bytes(as_json(run.metrics))
@@ -65,7 +65,7 @@ class Artefacts:
         from kvsim.lab.page import page  # imported late, as plots take longer to import than the command line to answer
         from kvsim.lab.plots import draw_all
 
-        with _no_traceback(self.out):
+        with no_traceback(self.out):
             (self.out / "metrics.json").write_bytes(as_json(report.metrics))
             plots = draw_all(report, self.out / "plots")
             (self.out / "report.html").write_text(page(report, plots), encoding="utf-8")
@@ -118,7 +118,7 @@ def describe_setup(setup: Setup) -> dict[str, Any]:
 
 
 @contextmanager
-def _no_traceback(place: Path) -> Iterator[None]:
+def no_traceback(place: Path) -> Iterator[None]:
     """A full disk or a forbidden folder is the user's to mend, not a defect."""
     try:
         yield

@@ -117,7 +117,9 @@ def _judge_at(expectation: Expectation, point: Measured, points: Sequence[Measur
 def _value(reference: Reference, point: Measured, points: Sequence[Measured], seed: int) -> float:
     """The metric at the point that the reference names; axes that it does not name are the subject's."""
     wanted = {**dict(point.where), **dict(reference.where)}
-    there = next(other for other in points if dict(other.where) == wanted)
+    there = next((other for other in points if dict(other.where) == wanted), None)
+    if there is None:
+        raise MetricMissing(f"a run of {','.join(f'{name}={value}' for name, value in wanted.items())} is missing")
     try:
         return there.by_seed[seed][reference.metric]
     except KeyError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -151,10 +152,21 @@ def find(file_or_name: str | Path) -> Path:
         raise SettingsError([str(error)]) from error
 
 
-def load(file_or_name: str | Path, settings: Sequence[str] = ()) -> Experiment:
+class TooManyRuns(SettingsError):
+    """A grid so large that it was hardly meant."""
+
+    def __init__(self, file: str, runs: int, first: Setup) -> None:
+        more = f"{file}: vary: {runs:,} runs, which is more than {RUNS_LIMIT:,}"
+        super().__init__([f"{more}; vary less, or run it by kvsim sweep with --yes"])
+        self.runs = runs
+        self.first = first
+        """The first point, by which to tell how long it would take."""
+
+
+def load(file_or_name: str | Path, settings: Sequence[str] = (), *, however_many: bool = False) -> Experiment:
     """Read an experiment. `settings` are keys set before it is read: `workload.clients=5`.
 
-    Raises `SettingsError` with every problem found.
+    Raises `SettingsError` with every problem found; `TooManyRuns` unless a grid may have however many.
     """
     path = find(file_or_name)
     try:
@@ -173,7 +185,7 @@ def load(file_or_name: str | Path, settings: Sequence[str] = ()) -> Experiment:
         except ValueError as error:
             text = str(error)
             raise SettingsError([text if text.startswith("--set") else f"--set {text}"]) from error
-    return read_experiment(table, path, _head_comment(text))
+    return read_experiment(table, path, _head_comment(text), however_many)
 
 
 class _Again(msgspec.Struct):
@@ -197,7 +209,7 @@ def _load_run(path: Path, text: str) -> Experiment:
     return read_experiment(table, Path(run.again.folder) / path.name)._replace(first_seed=run.seed)
 
 
-def read_experiment(table: Mapping[str, Any], path: Path, comment: str = "") -> Experiment:
+def read_experiment(table: Mapping[str, Any], path: Path, comment: str = "", however_many: bool = False) -> Experiment:
     """The experiment that a file's table describes. Raises `SettingsError` with every problem found."""
     file = path.name
     head = _read(_File, table, file)
@@ -215,9 +227,11 @@ def read_experiment(table: Mapping[str, Any], path: Path, comment: str = "") -> 
         raise SettingsError(problems)
     variants = [{k: v for k, v in msgspec.to_builtins(variant).items() if v is not None} for variant in head.variant]
     axes = axes_of(vary, variants, file)
+    runs = seeds * math.prod(len(axis.values) for axis in axes)
+    if runs > RUNS_LIMIT and not however_many:
+        [first] = _read_points(table, [axis._replace(values=axis.values[:1]) for axis in axes], variants, path)
+        raise TooManyRuns(file, runs, first)
     setups = _read_points(table, axes, variants, path)
-    if len(setups) * seeds > RUNS_LIMIT:
-        problems.append(f"{file}: vary: {len(setups)} points with {seeds} seeds are more than {RUNS_LIMIT:,} runs")
     problems += [
         f"{file}: measure.use: unknown {name!r}{nearest(name, MEASURES)}"
         for name in head.measure.use
@@ -239,7 +253,7 @@ def _read_points(table: Mapping[str, Any], axes: Sequence[Vary], variants: Itera
     points = points_of(base, axes, variants, path.name)
     for point in points:
         try:
-            setups.append(_read_setup(point.where, point.table, path))
+            setups.append(read_setup(point.where, point.table, path))
         except SettingsError as error:
             for problem in error.problems:
                 problems.setdefault(problem, []).append(point.label)
@@ -255,7 +269,7 @@ def _some(labels: list[str]) -> str:
     return "; ".join(labels[:3]) + (f" and {len(labels) - 3} more" if len(labels) > 3 else "")
 
 
-def _read_setup(where: tuple[tuple[str, str], ...], table: Table, path: Path) -> Setup:
+def read_setup(where: tuple[tuple[str, str], ...], table: Table, path: Path) -> Setup:
     """One point. Every section is read, so that a user sees all problems at once."""
     file = path.name
     problems: list[str] = []

@@ -5,27 +5,26 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 
-from kvsim.check.verdict import Verdict
-from kvsim.core.history import Event, History
+from kvsim.check.verdict import NotRefuted, Refuted, Undecided, Verdict, Witness
+from kvsim.core.history import Operation, loads_history
 from kvsim.core.message import Nanoseconds
 from kvsim.lab.experiment import Setup
 from kvsim.lab.observations import Costs, FaultWindow, Observations, Phases, Stock
 from kvsim.lab.run import Run
 
-_VERDICTS: dict[str, type[Any]] = {kind.name: kind for kind in get_args(Verdict)}
-
 
 class _Judged(msgspec.Struct, frozen=True):
     name: str
-    verdict: msgspec.Raw
+    verdict: dict[str, Any]
 
 
 class _Seen(msgspec.Struct, frozen=True):
-    events: list[Event]
+    history: bytes
+    """As `history.jsonl` has it."""
     phases: Phases
     errors: dict[int, str]
     intended_ns: dict[int, Nanoseconds]
@@ -33,6 +32,7 @@ class _Seen(msgspec.Struct, frozen=True):
     costs: Costs
     stock: Stock | None
     not_loaded: int
+    never_struck: tuple[str, ...]
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -52,10 +52,7 @@ class Outcome(msgspec.Struct, frozen=True):
     def run(self, setup: Setup, seed: int, seen: Callable[[], bytes] | None = None) -> Run:
         """The run again. `seen` gives the packed observations each time that they are asked for."""
         packed = seen or (lambda: self.seen)
-        verdicts = {
-            name: msgspec.msgpack.decode(judged.verdict, type=_VERDICTS[judged.name])
-            for name, judged in self.verdicts.items()
-        }
+        verdicts = {name: _verdict(judged) for name, judged in self.verdicts.items()}
         return Run(setup, seed, lambda: _unpacked(packed(), setup), dict(self.metrics), verdicts, tuple(self.failures))
 
 
@@ -63,10 +60,13 @@ def outcome_of(run: Run, trace: bytes | None = None) -> Outcome:
     """A run that is over, ready to be kept; `trace` as `trace.jsonl` has it."""
     seen = run.seen
     plain = _Seen(
-        seen.history.events, seen.phases, seen.errors, seen.intended_ns, seen.faults, seen.costs, seen.stock,
-        seen.not_loaded,
+        seen.history.dumps(), seen.phases, seen.errors, seen.intended_ns, seen.faults, seen.costs, seen.stock,
+        seen.not_loaded, seen.never_struck,
     )  # fmt: skip
-    verdicts = {name: _Judged(verdict.name, msgspec.Raw(_encode(verdict))) for name, verdict in run.verdicts.items()}
+    verdicts = {
+        name: _Judged(verdict.name, msgspec.to_builtins(verdict, builtin_types=(bytes,)))
+        for name, verdict in run.verdicts.items()
+    }
     packed = zlib.compress(_encode(plain), level=1)
     return Outcome(
         run.metrics, verdicts, run.failures, packed, None if trace is None else gzip.compress(trace, 1, mtime=0)
@@ -78,11 +78,22 @@ def read_outcome(data: bytes) -> Outcome:
     return msgspec.msgpack.decode(data, type=Outcome)
 
 
+def _verdict(judged: _Judged) -> Verdict:
+    """msgspec cannot read `str | bytes` by its type, so a witness is put together by hand."""
+    plain = judged.verdict
+    if judged.name == Refuted.name:
+        told = plain["witness"]
+        operations = tuple(Operation(**operation) for operation in told["operations"])
+        return Refuted(Witness(told["key"], operations, told["sentence"]))
+    return Undecided(**plain) if judged.name == Undecided.name else NotRefuted()
+
+
 def _unpacked(packed: bytes, setup: Setup) -> Observations:
     seen = msgspec.msgpack.decode(zlib.decompress(packed), type=_Seen)
     return Observations(
-        History(seen.events), seen.phases, setup.cluster, errors=seen.errors, intended_ns=seen.intended_ns,
+        loads_history(seen.history), seen.phases, setup.cluster, errors=seen.errors, intended_ns=seen.intended_ns,
         faults=seen.faults, costs=seen.costs, stock=seen.stock, not_loaded=seen.not_loaded,
+        never_struck=seen.never_struck,
     )  # fmt: skip
 
 

@@ -64,7 +64,7 @@ def _paragraphs(text: str) -> str:
 
 
 def _failures(report: Report) -> str:
-    said = [f"A node failed by a defect of its own: {text}" for text in report.failures]
+    said = [f"Failed: {text}" for text in report.failures]
     said += [f"Mind: {text}" for text in report.notes]
     return "".join(f'<p class="bad">{escape(text)}</p>' for text in said)
 

@@ -17,6 +17,7 @@ import kvsim
 from kvsim.lab.experiment import Setup
 
 
+@cache
 def versions() -> dict[str, str]:
     """Of all that can change a run's result."""
     return {

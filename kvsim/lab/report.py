@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 from kvsim.check.verdict import verdict_as_json
-from kvsim.lab.expect import Finding, Measured, judge
+from kvsim.lab.expect import Finding, Measured, Where, judge
 from kvsim.lab.experiment import Experiment, Setup
 from kvsim.lab.promises import Judged, summed_up
 from kvsim.lab.run import Run
@@ -26,8 +26,12 @@ USUAL = (
 class Report:
     """All runs of an experiment, point by point and seed by seed."""
 
-    def __init__(self, experiment: Experiment, seed: int, runs: Sequence[Run]) -> None:
+    def __init__(
+        self, experiment: Experiment, seed: int, runs: Sequence[Run], problems: Mapping[str, str] | None = None
+    ) -> None:
         self.experiment, self.seed, self.runs = experiment, seed, list(runs)
+        self.problems = problems or {}
+        """Runs that could not be made, by their labels, and why; the points that they belong to are left out."""
 
     @cached_property
     def points(self) -> list[Measured]:
@@ -36,7 +40,14 @@ class Report:
 
     def runs_of(self, setup: Setup) -> list[Run]:
         """The runs of one point, a seed after the other."""
-        return [run for run in self.runs if run.setup is setup]
+        return self._by_point[setup.where]
+
+    @cached_property
+    def _by_point(self) -> dict[Where, list[Run]]:
+        found: dict[Where, list[Run]] = {}
+        for run in self.runs:
+            found.setdefault(run.setup.where, []).append(run)
+        return found
 
     @cached_property
     def metrics(self) -> dict[str, float]:
@@ -76,8 +87,9 @@ class Report:
 
     @property
     def failures(self) -> list[str]:
-        """Nodes that stopped by a defect of their own."""
-        return [f"{run.label}: {failure}" for run in self.runs for failure in run.failures]
+        """Runs that could not be made, and nodes that stopped by a defect of their own."""
+        lost = [f"{label}: could not be run: {problem}" for label, problem in self.problems.items()]
+        return lost + [f"{run.label}: {failure}" for run in self.runs for failure in run.failures]
 
     @property
     def notes(self) -> list[str]:
