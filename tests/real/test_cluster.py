@@ -14,6 +14,7 @@ import pytest
 
 from kvsim.core.operation import OperationError, TooLarge, Unavailable
 from kvsim.real.cluster_file import ClusterFileError, read_cluster_file
+from kvsim.real.filter import LinkFault
 from kvsim.real.process import EXIT_BAD_INPUT, EXIT_DEFECT, EXIT_DISK
 from kvsim.real.supervisor import Supervisor, SupervisorError, new_cluster_file
 from tests.real.conftest import QUORUM, Session, Start, talk
@@ -129,6 +130,29 @@ def test_a_partition_stops_the_minority_and_healing_brings_it_back(start: Start)
 
     assert talk(cluster, conversation) == b"after"
     assert cluster.status("frontend-1")["counts"]["messages_dropped"] >= 0
+
+
+@pytest.mark.parametrize("how", ["restarted", "resumed"])
+def test_faults_stand_for_a_node_that_was_down_or_paused_when_they_began(how: str, start: Start) -> None:
+    cluster = start({"replication": "single_copy", "timeout": "300ms"}, nodes=1)
+    cut = {"frontend-1": {"data-1": LinkFault(cut=True)}}
+    if how == "restarted":
+        cluster.kill("frontend-1")
+        cluster.set_faults(cut)
+        cluster.restart("frontend-1")
+    else:
+        cluster.pause("frontend-1")
+        cluster.set_faults(cut)
+        assert cluster.role("leader") is None, "who is paused is not asked, as it could not answer"
+        cluster.resume("frontend-1")
+
+    async def conversation(session: Session) -> bytes | None:
+        with pytest.raises(OperationError):
+            await session.get(b"k")
+        cluster.set_faults({})
+        return await session.until_answered(b"k")
+
+    assert talk(cluster, conversation) is None
 
 
 def test_nodes_die_with_their_supervisor_however_it_ends(tmp_path: Path) -> None:
