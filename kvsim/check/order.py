@@ -42,12 +42,22 @@ class WritesByKey:
                 yield writes[at]
 
 
+    def first_left(self, key: object, done: Sequence[int]) -> Iterator[Act]:
+        """Of each session, the first write of the key that is not done."""
+        for session, (places, writes) in self._of.get(key, {}).items():
+            at = bisect_left(places, done[session])
+            if at < len(writes):
+                yield writes[at]
+
+
 class Order:
     """Pasts and edges; `grown` starts from the same order and leaves it as it is."""
 
     def __init__(self, sessions: Sequence[Sequence[Act]], acts: Sequence[Act], edges: Edges) -> None:
         self.sessions, self.acts, self.edges = sessions, acts, edges
         self.more: Edges = {}
+        self.trail: list[tuple[int, list[int] | None]] = []
+        """What each change replaced: an act and its past; or, with its complement, an act that got an edge."""
         self._raised: dict[int, list[int]] = {}
         sequence = topological(len(acts), edges)
         self.sound = sequence is not None
@@ -70,7 +80,7 @@ class Order:
         """A copy that may grow."""
         copy = Order.__new__(Order)
         copy.sessions, copy.acts, copy.edges, copy.sound = self.sessions, self.acts, self.edges, self.sound
-        copy.more, copy._raised, copy._pasts = {}, {}, self._pasts
+        copy.more, copy.trail, copy._raised, copy._pasts = {}, [], {}, self._pasts
         return copy
 
     def past(self, act: Act) -> list[int]:
@@ -89,6 +99,7 @@ class Order:
         if self.has(first, second):
             return []
         self.more.setdefault(first.number, []).append((second.number, because))
+        self.trail.append((~first.number, None))
         if self.has(second, first):
             raise Contradiction(second, first)
         touched: dict[int, Act] = {}
@@ -100,11 +111,23 @@ class Order:
             old = self.past(act)
             new = list(map(max, old, by))
             if new != old:
+                self.trail.append((act.number, self._raised.get(act.number)))
                 self._raised[act.number] = new
                 touched[act.number] = act
                 for edges in (self.edges, self.more):
                     queue.extend((self.acts[target], new) for target, _ in edges.get(act.number, ()))
         return list(touched.values())
+
+    def undo(self, mark: int) -> None:
+        """Take back all changes since the trail had this length."""
+        while len(self.trail) > mark:
+            number, past = self.trail.pop()
+            if number < 0:
+                self.more[~number].pop()
+            elif past is None:
+                del self._raised[number]
+            else:
+                self._raised[number] = past
 
     def all_edges(self) -> Edges:
         """What was given and what was put."""

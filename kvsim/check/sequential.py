@@ -7,14 +7,14 @@ give up. Unlike linearizability the condition is not local: keys are judged toge
 out.
 """
 
-from collections import deque
 from collections.abc import Sequence
 from typing import TypeAlias
 
 from kvsim.check.linearizable import linearizable
-from kvsim.check.order import Contradiction, Order, WritesByKey, causal_edges
+from kvsim.check.order import Contradiction, Order, causal_edges
 from kvsim.check.reads_from import Act
 from kvsim.check.search import Limits
+from kvsim.check.sequential_order import DrawnOrder
 from kvsim.check.sequential_search import Found, Step, find_order
 from kvsim.check.tale import circle
 from kvsim.check.verdict import NotRefuted, Refuted, Undecided, Verdict, Witness
@@ -48,7 +48,7 @@ def sequential(history: History, time_limit_s: float = 10.0, memory_limit_bytes:
         return Undecided(f"time limit, with {len(program.acts):,} operations before any order was tried")
     if witness is not None:
         return Refuted(witness)
-    found = find_order(program.steps(), limits)
+    found = find_order(program.steps(), limits, program.drawn)
     if found.order:
         return NotRefuted()
     if found.reason:
@@ -119,59 +119,20 @@ class _Program:
         """Let the order grow until nothing new follows; a circle refutes."""
         if not self.order.sound:
             return circle(self.acts, self.order.edges, "no order keeps what each process did and saw")
+        clear = [act for act in self.acts if act.key not in self.unclear and act.operation.invoked in self.certain]
+        self.drawn = DrawnOrder(self.order, clear, filter(self._asks_absence, clear))
         try:
-            self._grow(limits)
+            self.drawn.draw(self.acts, limits)
         except Contradiction:
             return circle(self.acts, self.order.all_edges(), "no order keeps what each process did and saw")
         return None
 
-    def _grow(self, limits: Limits) -> None:
-        clear = [act for act in self.acts if act.key not in self.unclear and act.operation.invoked in self.certain]
-        writes = WritesByKey(clear)
-        readers: dict[int, dict[int, Act]] = {}  # of each write, the last reader in each session
-        absent: dict[object, dict[int, Act]] = {}
-        for act in clear:
-            if act.source is not None:
-                readers.setdefault(act.source.number, {})[act.session] = act
-            elif self._asks_absence(act):
-                absent.setdefault(act.key, {})[act.session] = act
-        for write in clear:
-            if write.is_write:
-                for read in absent.get(write.key, {}).values():
-                    if read is not write:
-                        self.order.put(read, write, read)
-        eligible = {act.number for act in clear}
-        due = deque(clear)
-        waiting = set(eligible)
-        while due:
-            act = due.popleft()
-            waiting.discard(act.number)
-            if limits.over():
-                raise TimeoutError
-            touched: list[Act] = []
-            past = self.order.past(act)
-            for earlier in list(writes.latest(act.key, past, act)):
-                if act.source is not None and earlier is not act.source:
-                    touched += self.order.put(earlier, act.source, act)
-                if act.is_write:
-                    for read in readers.get(earlier.number, {}).values():
-                        if read is not act:
-                            touched += self.order.put(read, act, read)
-            for other in touched:
-                if other.number in eligible and other.number not in waiting:
-                    waiting.add(other.number)
-                    due.append(other)
-
     def steps(self) -> list[list[Step]]:
-        """The operations of each process for the search, with what must come first."""
+        """The operations of each process for the search."""
         return [
-            [
-                Step(act.operation, act.operation.invoked in self.certain, act.key not in self.unclear,
-                     tuple((s, n) for s, n in enumerate(self.order.past(act)) if n and s != act.session))
-                for act in own
-            ]
+            [Step(a.operation, a.operation.invoked in self.certain, a.key not in self.unclear) for a in own]
             for own in self.sessions
-        ]  # fmt: skip
+        ]
 
 
 def _counts(o: Operation) -> bool:
@@ -190,7 +151,7 @@ def _smallest(program: _Program) -> Witness:
     """Drop operations while no order exists: reads altogether, writes by leaving open whether they happened."""
     sessions = program.steps()
     if sum(map(len, sessions)) <= _SHRUNK_AT_MOST:
-        sessions = _shrunk([[step._replace(after=(), clear=False) for step in own] for own in sessions])
+        sessions = _shrunk([[step._replace(clear=False) for step in own] for own in sessions])
     core = sorted((s.operation for own in sessions for s in own if s.certain), key=lambda o: o.invoked)
     keys = {o.key for o in core}
     told_ = [told(o) for o in core[:8]]

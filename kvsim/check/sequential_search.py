@@ -7,20 +7,20 @@ be read is not replaced. Of the rest the step that began first is tried first, a
 from typing import Any, NamedTuple
 
 from kvsim.check.search import Limits
+from kvsim.check.sequential_order import DrawnOrder
 from kvsim.core.history import Operation
 
 _CLOCK_EVERY = 256
 
 
 class Step(NamedTuple):
-    """One operation of a process; `after` says how many steps of other processes must come first."""
+    """One operation of a process."""
 
     operation: Operation
     certain: bool
     """Else it may be left out, and ends its process."""
     clear: bool
     """The values of its key are unique and never erased."""
-    after: tuple[tuple[int, int], ...]
 
 
 class Found(NamedTuple):
@@ -31,14 +31,14 @@ class Found(NamedTuple):
     configurations: int
 
 
-def find_order(sessions: list[list[Step]], limits: Limits) -> Found:
-    """Look for an order until a limit."""
-    return _Search(sessions).run(limits)
+def find_order(sessions: list[list[Step]], limits: Limits, drawn: DrawnOrder | None = None) -> Found:
+    """Look for an order until a limit; with what is known of all orders, if that was drawn out."""
+    return _Search(sessions, drawn).run(limits)
 
 
 class _Search:
-    def __init__(self, sessions: list[list[Step]]) -> None:
-        self.sessions = sessions
+    def __init__(self, sessions: list[list[Step]], drawn: DrawnOrder | None) -> None:
+        self.sessions, self.drawn = sessions, drawn
         keys = sorted({str(step.operation.key) for own in sessions for step in own})
         self.at = {key: i for i, key in enumerate(keys)}
         self.held: list[Any] = [None] * len(keys)
@@ -59,16 +59,25 @@ class _Search:
     def run(self, limits: Limits) -> Found:
         seen: set[tuple[tuple[int, ...], tuple[Any, ...]]] = set()
         first = self._choices()
-        stack: list[tuple[int, list[int]]] = [(len(self.log), first)]
+        stack: list[tuple[int, int, list[int]]] = [(len(self.log), self._mark(), first)]
+        rounds = 0
+        most = limits.configurations * 256 // (256 + 8 * (len(self.done) + len(self.held)))
         while stack:
             if not self.left:
                 return Found(True, "", len(seen))
-            mark, choices = stack[-1]
-            self._back_to(mark)
+            mark, drawn_mark, choices = stack[-1]
+            self._back_to(mark, drawn_mark)
             if not choices:
                 stack.pop()
                 continue
+            rounds += 1
+            if rounds % _CLOCK_EVERY == 0 and limits.over():
+                return Found(False, self._gave_up("time", len(seen)), len(seen))
+            if len(seen) > most:
+                return Found(False, self._gave_up("memory", len(seen)), len(seen))
             session = choices.pop()
+            if self.drawn is not None and not self.drawn.choose(session, self.done[session], self.done):
+                continue
             self._take(session)
             further = self._choices()
             if self.left and len(further) > 1:
@@ -76,14 +85,14 @@ class _Search:
                 if here in seen:
                     continue
                 seen.add(here)
-            stack.append((len(self.log), further))
-            size = len(seen)
-            if size > limits.configurations:
-                return Found(False, f"memory limit, after {size:,} configurations of {len(self.sessions)} sessions", size)
-            if len(stack) % _CLOCK_EVERY == 0 or size % _CLOCK_EVERY == 0:
-                if limits.over():
-                    return Found(False, f"time limit, after {size:,} configurations of {len(self.sessions)} sessions", size)
+            stack.append((len(self.log), self._mark(), further))
         return Found(False, "", len(seen))
+
+    def _gave_up(self, limit: str, size: int) -> str:
+        return f"{limit} limit, after {size:,} configurations of {len(self.sessions)} sessions"
+
+    def _mark(self) -> int:
+        return self.drawn.mark() if self.drawn is not None else 0
 
     def _choices(self) -> list[int]:
         """Take all reads that can be taken; then the sessions that may go on, the most promising last."""
@@ -91,10 +100,10 @@ class _Search:
         while again:
             again = False
             for session in range(len(self.sessions)):
-                while (step := self._next(session)) and step.operation.op == "read" and self._may(step):
+                while (step := self._next(session)) and step.operation.op == "read" and self._may(session, step):
                     self._take(session)
                     again = True
-        able = [s for s in range(len(self.sessions)) if (step := self._next(s)) and self._may(step)]
+        able = [s for s in range(len(self.sessions)) if (step := self._next(s)) and self._may(s, step)]
         able.sort(key=lambda s: -self.sessions[s][self.done[s]].operation.invoked)
         return able
 
@@ -102,10 +111,12 @@ class _Search:
         own, done = self.sessions[session], self.done[session]
         return own[done] if done < len(own) else None
 
-    def _may(self, step: Step) -> bool:
+    def _may(self, session: int, step: Step) -> bool:
         o, key = step.operation, self._key(step)
         held = self.held[key]
-        if not _legal(o, held) or any(self.done[s] < n for s, n in step.after):
+        if not _legal(o, held):
+            return False
+        if self.drawn is not None and not self.drawn.ready(session, self.done[session], self.done):
             return False
         if o.op == "read" or not step.clear:
             return True
@@ -127,7 +138,9 @@ class _Search:
             if step.clear and (asks := _asks(step.operation)):
                 self.asked[key, asks[0]] += by
 
-    def _back_to(self, mark: int) -> None:
+    def _back_to(self, mark: int, drawn_mark: int) -> None:
+        if self.drawn is not None:
+            self.drawn.undo(drawn_mark)
         while len(self.log) > mark:
             session, key, held = self.log.pop()
             self.done[session] -= 1
