@@ -91,7 +91,8 @@ def _panel(axes: Axes, axis: Vary, metric: str, lines: dict[str, dict[str, Measu
     axes.set_title(metric_title(metric))
     axes.set_ylabel(scale.unit or "")
     highest = max((e.high for _, found in series for _, e in found), default=0.0)
-    axes.set_ylim(0, highest * 1.1 / scale.size if highest > 0 else 1)
+    top = highest * 1.1 / scale.size if highest > 0 else 1.0
+    axes.set_ylim(-0.03 * top, top)  # a marker on the zero line is seen whole
     _label_values(axes, axis, values, numbers)
 
 
@@ -103,7 +104,7 @@ def _series(
         [at for at, _ in found], [e.mean / size for _, e in found],
         yerr=[[(e.mean - max(e.low, 0.0)) / size for _, e in found], [(e.high - e.mean) / size for _, e in found]],
         color=chosen.colour, linestyle=chosen.line if joined else "none", marker=chosen.marker, capsize=3, label=label,
-        markersize=5 if joined else 7, clip_on=False, zorder=3,
+        markersize=5 if joined else 7, zorder=3,
     )  # fmt: skip
 
 
