@@ -30,15 +30,16 @@ class Benchmark(NamedTuple):
 BENCHMARKS = {
     "simulation": Benchmark(
         "Simulated world",
-        "Messages delivered a second of wall time, medians of five rounds, beside SimPy itself: its bare timeouts, and the "
-        "example of a latency in its documentation, which has a process and a store for each message and no node logic. "
-        "Ratios are within one run, so another machine should give about the same.",
+        "Messages delivered a second of wall time, medians of five rounds, beside SimPy itself: its bare timeouts, "
+        "and the example of a latency in its documentation, which has a process and a store for each message and no "
+        "node logic. Ratios are within one run, so another machine should give about the same.",
         simulation.main,
     ),
     "real": Benchmark(
         "Real cluster",
-        "Medians of five rounds. Three data nodes and one frontend on loopback, each a process, with their clients on the same machine, beside "
-        "redis-server, which is one process without replication. The CPU is that of all processes of the store.",
+        "Medians of five rounds. Three data nodes and one frontend on loopback, each a process, with their clients on "
+        "the same machine, beside redis-server, which is one process without replication. The CPU is that of all "
+        "processes of the store.",
         real.main,
     ),
     "judges": Benchmark("Judges", "How fast the judges read and judge histories.", lambda: judges.main([])),
