@@ -35,7 +35,7 @@ class Dask:
         """Each task with its answer, as they come."""
         waiting = iter(tasks)
         asked: dict[Any, Task] = {}
-        completed = self._distributed.as_completed()
+        completed = self._distributed.as_completed(loop=self._client.loop)
         try:
             threads = sum(self._client.nthreads().values())
             if not threads:

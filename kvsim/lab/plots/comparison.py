@@ -78,7 +78,8 @@ def _panel(axes: Axes, axis: Vary, metric: str, lines: dict[str, dict[str, Measu
     for label, line in lines.items():
         found = []
         for at, value in enumerate(values):
-            measured = [metrics[metric] for metrics in line[value].by_seed if metric in metrics]
+            by_seed = line[value].by_seed if value in line else ()
+            measured = [metrics[metric] for metrics in by_seed if metric in metrics]
             if measured:
                 found.append((float(at) if numbers is None else numbers[at], estimate(measured)))
         series.append((label, found))
