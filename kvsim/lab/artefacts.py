@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from kvsim.lab.report import Report
 
 FOLDERS_KEPT = 50
-"""Of more runs than this, only those that were refuted, failed or traced keep a folder."""
+"""Of more runs than this, only those that failed, were traced or broke a promise keep a folder."""
 
 
 class Artefacts:
@@ -50,8 +50,9 @@ class Artefacts:
 
     def keep(self, run: Run, asked_for: bool) -> None:
         """Write a run's folder, if it is to have one."""
-        telling = asked_for or run.failures or any(isinstance(verdict, Refuted) for verdict in run.verdicts.values())
-        if self.experiment.runs > FOLDERS_KEPT and not telling:
+        claimed = {promise.judge for promise in run.setup.design.promises()}
+        refuted = any(name in claimed and isinstance(verdict, Refuted) for name, verdict in run.verdicts.items())
+        if self.experiment.runs > FOLDERS_KEPT and not (asked_for or run.failures or refuted):
             return
         folder = self._folder(run.label)
         with no_traceback(folder):
