@@ -1,4 +1,4 @@
-"""An experiment's faults on a real cluster: kills by signals and restarts, and links hurt by the nodes' own filters."""
+"""An experiment's faults on a real cluster: signals kill and pause processes, the nodes' own filters hurt links."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ from kvsim.sim.faults import (
     Fault,
     Loss,
     Partition,
+    Pause,
     Struck,
     Target,
     Window,
 )
 
-KINDS = ("crash", "partition", "loss", "delay")
+KINDS = ("crash", "pause", "partition", "loss", "delay")
 """What can be done to processes and the links between them without rights over the machine."""
 Links = dict[tuple[NodeId, NodeId], LinkFault]
 """Faults of links, by sender and receiver."""
@@ -50,11 +51,14 @@ class NodeCounts:
         self._lock = Lock()
         self._former: dict[NodeId, Counter[str]] = {node: Counter() for node in cluster.nodes}
         self._down: dict[NodeId, None] = {}
+        self._paused: dict[NodeId, Counter[str]] = {}
+        """What paused nodes had counted, as they cannot answer now."""
 
     def kill(self, node: NodeId) -> None:
         """Note the node's counts, and kill it."""
         with self._lock:
             self._former[node].update(self._of(node))
+            self._paused.pop(node, None)
             self._down[node] = None
             self._cluster.kill(node)
 
@@ -63,6 +67,18 @@ class NodeCounts:
         self._cluster.restart(node)
         with self._lock:
             self._down.pop(node, None)
+
+    def pause(self, node: NodeId) -> None:
+        """Note the node's counts, and stop it."""
+        with self._lock:
+            self._paused[node] = self._of(node)
+            self._cluster.pause(node)
+
+    def resume(self, node: NodeId) -> None:
+        """Let it go on."""
+        with self._lock:
+            if self._paused.pop(node, None) is not None:
+                self._cluster.resume(node)
 
     def now(self) -> dict[NodeId, Counter[str]] | None:
         """All counts up to now; None where a node took its own with it."""
@@ -76,7 +92,8 @@ class NodeCounts:
                 return None
 
     def _of(self, node: NodeId) -> Counter[str]:
-        return Counter(self._cluster.status(node)["counts"])
+        paused = self._paused.get(node)
+        return Counter(self._cluster.status(node)["counts"]) if paused is None else paused
 
 
 class RealFaults:
@@ -145,6 +162,11 @@ class RealFaults:
                 if self._cluster.running(node):
                     self._counts.kill(node)
                 return Struck((node,), partial(self._restart, node))
+            case Pause():
+                [node] = nodes
+                if self._cluster.running(node):
+                    self._counts.pause(node)
+                return Struck((node,), partial(self._counts.resume, node))
             case Partition():
                 return self._hurt(self._cut(fault, nodes), nodes)
             case Loss():

@@ -80,6 +80,28 @@ class Crash(_Fault, frozen=True, tag="crash"):
         return Struck((node,), world.hosts[node].restart)
 
 
+class Pause(_Fault, frozen=True, tag="pause", kw_only=True):
+    """A node's time stands still, as when its process or virtual machine is stopped; then it goes on with all it knew.
+
+    What reaches it meanwhile waits. Its clocks go on, so its leases and timeouts may have run out when it wakes.
+    """
+
+    node: Target
+    lasts_ns: Positive
+
+    def targets(self) -> Iterable[Target]:
+        """The node."""
+        return (self.node,)
+
+    def strike(self, world: Simulation, chance: Chance) -> Struck | None:
+        """Stop it."""
+        node = find(world, self.node, chance)
+        if node is None:
+            return None
+        world.hosts[node].pause(self.lasts_ns)
+        return Struck((node,), lambda: None)
+
+
 class Partition(_Fault, frozen=True, tag="partition"):
     """The sides cannot reach each other; who is on no side reaches all. What would arrive during the cut is dropped."""
 
@@ -147,7 +169,7 @@ class Delay(_Fault, frozen=True, tag="delay", kw_only=True):
         return _on_links(world, self.between, chance, lambda _: later)
 
 
-Fault = Crash | Partition | Loss | Delay
+Fault = Crash | Pause | Partition | Loss | Delay
 
 
 class Window(msgspec.Struct):

@@ -74,6 +74,8 @@ class SimHost:
         self._free_ns: Nanoseconds = 0
         """When it, or the first of its cores, can take up something new."""
         self._cores = [0] * settings.cores if settings.cores > 1 else None
+        self.paused_until_ns: Nanoseconds = 0
+        """Until then the node's time stands still."""
         self._inbox = settings.inbox
         self._waiting: deque[Packet | NodeId] = deque()
 
@@ -106,6 +108,7 @@ class SimHost:
         lost = self.storage.cut_power()
         now = self._engine.time_ns
         self.leaves_ns = self._free_ns = self.storage.free_ns = now
+        self.paused_until_ns = 0
         self._cores = [now] * self.settings.cores if self._cores else None
         waiting, self._waiting = self._waiting, deque()
         if self.observer.wants(Crashed):
@@ -114,6 +117,13 @@ class SimHost:
             if isinstance(packet, Packet):
                 packet.link.drop(packet, "the node crashed before it was handled")
         self.network.crashed(self.id)
+
+    def pause(self, lasts_ns: Nanoseconds) -> None:
+        """Let the node do nothing for so long; messages, timers and what the disk answers wait. Its clocks go on."""
+        if self.up:
+            self.paused_until_ns = until = max(self.paused_until_ns, self._engine.time_ns + lasts_ns)
+            self._free_ns = max(self._free_ns, until)
+            self._cores = [max(core, until) for core in self._cores] if self._cores else None
 
     # Messages ---------------------------------------------------------------------------------------------------------
 
@@ -152,6 +162,9 @@ class SimHost:
     def _take_up(self, life: Life) -> None:
         """The CPU is free for what has waited longest."""
         if life is not self.life or not self._waiting:
+            return
+        if self._engine.time_ns < self.paused_until_ns:
+            self._push((self.paused_until_ns, NORMAL, self._next_id(), self._take_up, life))
             return
         item = self._waiting.popleft()
         if isinstance(item, Packet):
@@ -297,6 +310,10 @@ class Life:
         self._resume(self.program.peer_lost, peer)
 
     def _fire(self, timer: Timer) -> None:
+        until = self.host.paused_until_ns
+        if until > self._engine.time_ns:
+            self._push((until, NORMAL, self._next_id(), self._fire, timer))
+            return
         call, timer.call = timer.call, None
         if call is None:
             self._engine.cancelled -= 1
@@ -313,6 +330,12 @@ class Life:
             self.fail(error)
 
     def _disk_done(self, future: Future[None], operation: str, file: str, size_bytes: int, cause: int) -> None:
+        until = self.host.paused_until_ns
+        if until > self._engine.time_ns:
+            self._engine.call_at(until, lambda _: self._disk_done(future, operation, file, size_bytes, cause), None)
+            return
+        if not self.alive:
+            return
         if self._observer.wants(DiskDone):
             self._observer.follow(self._observer.record(self.id, DiskDone(operation, file, size_bytes), cause))
         self._resume(future.complete, None)

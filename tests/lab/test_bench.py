@@ -106,6 +106,15 @@ def test_a_cluster_that_keeps_all_in_memory_loses_what_it_acknowledged_when_all_
     assert done.verdicts["durability"].name == "refuted"
 
 
+def test_a_paused_node_holds_up_what_waits_for_it_and_goes_on_afterwards(small: Small) -> None:
+    pause = '[[faults]]\nkind = "pause"\nnode = "data-1"\nat = "300ms"\nlasts = "400ms"\n'
+    done = bench(small(text=tiny('replication = "single_copy"', "2s", nodes=1), more=pause))
+    [fault] = done.seen.faults
+    assert not [time_ns for time_ns in successes_ns(done.seen) if fault.start_ns + 50_000_000 < time_ns < fault.end_ns]
+    assert max(successes_ns(done.seen)) > fault.end_ns
+    assert done.failures == () and done.metrics["messages_per_op"] > 1
+
+
 def test_a_leader_is_found_when_its_fault_strikes(small: Small) -> None:
     done = bench(small(text=tiny(RAFT), more=crash("leader", "300ms")))
     [fault] = done.seen.faults

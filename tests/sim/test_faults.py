@@ -9,8 +9,8 @@ from kvsim.core.message import Channel
 from kvsim.core.settings import SettingsError
 from kvsim.core.trace import Event
 from kvsim.sim.events import FaultBegan, FaultEnded
-from kvsim.sim.faults import Crash, Delay, Loss, Partition, Window, install, read_faults
-from kvsim.sim.settings import NetworkSettings
+from kvsim.sim.faults import Crash, Delay, Loss, Partition, Pause, Window, install, read_faults
+from kvsim.sim.settings import MachineSettings, NetworkSettings
 from tests.sim.probes import MS, Probes, S
 
 CLUSTER = Cluster(("data-1", "data-2", "data-3"), ("frontend-1",))
@@ -43,7 +43,7 @@ def test_faults_are_read() -> None:
     ("table", "reason"),
     [
         ({"kind": "partiton", "at": "1s"}, "x.toml: faults[0].kind: unknown 'partiton'; did you mean 'partition'?"),
-        ({"at": "1s"}, "x.toml: faults[0].kind: missing; one of crash, delay, loss, partition"),
+        ({"at": "1s"}, "x.toml: faults[0].kind: missing; one of crash, delay, loss, partition, pause"),
         ({"kind": "crash", "node": "dat-1", "at": "1s"}, "faults[0]: there is no node 'dat-1'; did you mean 'data-1'?"),
         ({"kind": "crash", "node": "data-1", "at": "-1s"}, "faults[0].at: expected a quantity"),
         ({"kind": "crash", "node": "data-1", "at_ns": -1}, "faults[0].at_ns: expected `int` >= 0"),
@@ -116,6 +116,41 @@ def test_a_crashed_node_is_silent_and_restarts() -> None:
     assert silence(world, "data-2", "data-1") == (1_005, 1_995)
     assert world["data-2"].recovered.incarnation == 2
     assert window == Window("crash", S, 2 * S, ("data-2",), True)
+
+
+def test_what_reaches_a_paused_node_waits_and_nothing_is_lost() -> None:
+    world = Probes(NODES)
+    woken: list[int] = []
+    for number in (1, 2):
+        world.at(S + number * MS, lambda n=number: world["data-1"].say("data-2", n))  # type: ignore[misc]
+    host = world["data-2"].host
+    host.after(S + 5 * MS, lambda: woken.append(world.now()))
+    world.at(S - 1, lambda: host.disk.append("log", b"x") and None)
+    world.at(S - 1, lambda: host.disk.sync("log").when_done(lambda _: woken.append(world.now())))
+    [window] = install(world, [Pause(node="data-2", at_ns=S, lasts_ns=S)])
+    world.run(4 * S)
+    assert world["data-2"].numbers("data-1") == [1, 2]
+    assert world["data-2"].times == [2 * S, 2 * S]
+    assert woken == [2 * S, 2 * S], "a timer and an answer of the disk"
+    assert window == Window("pause", S, 2 * S, ("data-2",), True)
+
+
+def test_messages_that_waited_for_the_cpu_when_the_pause_began_wait_on() -> None:
+    world = Probes(NODES, machines=MachineSettings(cpu={"probe.note": 10 * MS}))
+    world.at(0, lambda: [world["data-1"].say("data-2", number) for number in range(5)] and None)
+    install(world, [Pause(node="data-2", at_ns=25 * MS, lasts_ns=S)])
+    world.run(4 * S)
+    assert world["data-2"].times == [1 * MS, 11 * MS, 21 * MS, 1_025 * MS, 1_035 * MS]
+
+
+def test_a_crash_ends_a_pause() -> None:
+    world = Probes(NODES)
+    install(world, [Pause(node="data-2", at_ns=S, lasts_ns=S), Crash(node="data-2", at_ns=S + MS, lasts_ns=MS)])
+    world.at(S + 10 * MS, lambda: world["data-1"].say("data-2", 1))
+    woken: list[int] = []
+    world.at(S + 10 * MS, lambda: world["data-2"].host.after(MS, lambda: woken.append(world.now())) and None)
+    world.run(4 * S)
+    assert world["data-2"].times == woken == [S + 11 * MS]
 
 
 def test_a_crash_without_an_end_is_for_good() -> None:
