@@ -15,7 +15,7 @@ from pathlib import Path
 
 import typer
 
-from kvsim.cli import bench, check, client, list_, new, serve, simulate, sweep, where
+from kvsim.cli import bench, check, client, explore, list_, new, serve, simulate, sweep, where
 
 BAD_INPUT = 2
 DEFECT = 70
@@ -50,6 +50,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("serve", serve.serve),
     ("where", where.where),
     ("check", check.check),
+    ("explore", explore.explore),
     ("list", list_.list_),
     ("new", new.new),
 )

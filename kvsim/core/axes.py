@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal
 from kvsim.core.design import Cluster, Design, Strategy
 from kvsim.core.guarantee import Level
 from kvsim.core.host import Host, Recovered
+from kvsim.core.invariant import Invariants
 from kvsim.core.message import NodeId
 from kvsim.core.node import Component, View
 from kvsim.core.operation import Absent, AnyOperation, AnyResult, Found, Key, Page, Read, Scan, Write, Written
@@ -132,6 +133,11 @@ class Replication(Component, Strategy):
     def service(cls, site: Site, settings: Any) -> Component:
         """The component of such a node."""
         raise NotImplementedError
+
+    @classmethod
+    def invariants(cls, settings: Any, design: Design, cluster: Cluster) -> Invariants | None:
+        """What must hold of all its nodes at every moment; None where nothing is stated."""
+        return None
 
     def start(self, recovered: Recovered) -> None:
         """Take over what the disk kept."""

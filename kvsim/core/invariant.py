@@ -6,10 +6,11 @@ and its disk as a power cut would leave it.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from kvsim.core.message import NodeId
+from kvsim.core.trace import Event
 
 States = Mapping[NodeId, Any]
 """What each node's replication component holds; None for a node that is down or has no such component."""
@@ -37,6 +38,18 @@ Claims = Mapping[Hashable, Claim]
 """All that was claimed so far in a run, by (invariant, about)."""
 
 
+class Moment(NamedTuple):
+    """All nodes together, just after one of them took a step."""
+
+    states: States
+    disks: Disks
+    claims: Claims
+    node: NodeId
+    """Who took the step."""
+    events: Sequence[Event]
+    """What it recorded in it."""
+
+
 class Invariants:
     """Base of a protocol's invariants."""
 
@@ -44,7 +57,7 @@ class Invariants:
         """What this node claims now. No two claims about the same may differ over a whole run."""
         return ()
 
-    def check(self, states: States, disks: Disks, claims: Claims) -> None:
+    def check(self, moment: Moment) -> None:
         """Raise `Breach` where all nodes together, or what was claimed before, do not fit."""
 
 

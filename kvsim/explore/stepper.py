@@ -84,14 +84,16 @@ class Failed(msgspec.Struct, frozen=True):
 Happening = Sent | Recorded | Failed
 
 
-class _Timer:
-    __slots__ = ("_number", "_pending")
+class StepTimer:
+    """A timer that a node has set; `number` names it among those pending."""
+
+    __slots__ = ("_pending", "number")
 
     def __init__(self, pending: dict[int, Pending], number: int) -> None:
-        self._pending, self._number = pending, number
+        self._pending, self.number = pending, number
 
     def cancel(self) -> None:
-        self._pending.pop(self._number, None)
+        self._pending.pop(self.number, None)
 
 
 class StepDisk:
@@ -146,7 +148,7 @@ class StepHost:
         if not self._scope.closed:
             self._world.send(self.id, to, envelope, channel)
 
-    def after(self, delay_ns: Nanoseconds, call: Callable[[], None]) -> _Timer:
+    def after(self, delay_ns: Nanoseconds, call: Callable[[], None]) -> StepTimer:
         timer = self._world.begin_timer(self.id, self.clock_ns + delay_ns, call)
         if self._scope.closed:
             timer.cancel()
@@ -299,11 +301,11 @@ class Stepper:
             number = self._next()
             self.flights[number] = InFlight(number, sender, to, envelope, channel)
 
-    def begin_timer(self, node: NodeId, due_ns: Nanoseconds, call: Callable[[], None]) -> _Timer:
+    def begin_timer(self, node: NodeId, due_ns: Nanoseconds, call: Callable[[], None]) -> StepTimer:
         """Remember a call to come."""
         number = self._next()
         self.timers[number] = Pending(number, node, due_ns, call)
-        return _Timer(self.timers, number)
+        return StepTimer(self.timers, number)
 
     def begin_disk_work(self, node: NodeId, file: str, content: bytes) -> Future[None]:
         """Remember a disk operation to come."""

@@ -17,6 +17,7 @@ from kvsim.lab.expect import Expectation, read_expectations
 from kvsim.lab.grid import Table, Vary, axes_of, parse_setting, points_of, set_key
 from kvsim.lab.measures import MEASURES
 from kvsim.sim.faults import Fault, read_faults
+from kvsim.sim.nemesis import NemesisSettings
 from kvsim.sim.settings import WorldSettings, read_world
 from kvsim.strategies.catalogue import cluster_of, read_design
 from kvsim.workload.settings import Workload
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 Trace = Literal["none", "first", "all"]
 """Of which runs to write what the nodes did."""
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000)]
-SECTIONS = ("design", "cluster", "network", "machines", "workload", "faults")
+SECTIONS = ("design", "cluster", "network", "machines", "workload", "faults", "nemesis")
 """What a point consists of."""
 RUNS_LIMIT = 10_000
 
@@ -52,6 +53,7 @@ class _Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     machines: dict[str, Any] | None = None
     workload: dict[str, Any] | None = None
     faults: list[dict[str, Any]] | None = None
+    nemesis: dict[str, Any] | None = None
 
 
 class _Measure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,10 +71,13 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     machines: dict[str, Any] = {}
     workload: dict[str, Any] = {}
     faults: list[dict[str, Any]] = []
+    nemesis: dict[str, Any] | None = None
     vary: dict[str, Any] = {}
     variant: list[_Variant] = []
     expect: dict[str, str | list[str]] = {}
     measure: _Measure = _Measure()
+    explore: dict[str, Any] = {}
+    """Read by `kvsim explore`; a simulation needs none of it."""
 
 
 class Setup(NamedTuple):
@@ -88,6 +93,8 @@ class Setup(NamedTuple):
     faults: tuple[Fault, ...]
     table: Table
     """The sections as written, the point's keys set: read again, they give this setup."""
+    nemesis: NemesisSettings | None = None
+    """Draws further faults for each run."""
 
     @property
     def label(self) -> str:
@@ -206,7 +213,8 @@ def _load_run(path: Path, text: str) -> Experiment:
     except msgspec.MsgspecError as error:
         raise SettingsError([f"{path.name}: is no run of an experiment: {error}"]) from error
     table = {"title": run.title, **run.again.tables}
-    return read_experiment(table, Path(run.again.folder) / path.name)._replace(first_seed=run.seed)
+    # A folder that holds all that its run needs says ".", so that it can be moved.
+    return read_experiment(table, path.parent / run.again.folder / path.name)._replace(first_seed=run.seed)
 
 
 def read_experiment(table: Mapping[str, Any], path: Path, comment: str = "", however_many: bool = False) -> Experiment:
@@ -297,6 +305,11 @@ def read_setup(where: tuple[tuple[str, str], ...], table: Table, path: Path) -> 
     except SettingsError as error:
         problems += error.problems
     faults: list[Fault] = []
+    nemesis: NemesisSettings | None = None
+    try:
+        nemesis = _read(NemesisSettings, table["nemesis"], file, "nemesis") if "nemesis" in table else None
+    except SettingsError as error:
+        problems += error.problems
     if design is not None:
         cluster = cluster_of(design, sized.nodes, sized.frontends)
         try:
@@ -304,7 +317,7 @@ def read_setup(where: tuple[tuple[str, str], ...], table: Table, path: Path) -> 
         except SettingsError as error:
             problems += error.problems
         if not problems:
-            return Setup(where, design, cluster, world, workload, tuple(faults), table)
+            return Setup(where, design, cluster, world, workload, tuple(faults), table, nemesis)
     raise SettingsError(problems)
 
 

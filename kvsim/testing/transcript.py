@@ -17,12 +17,15 @@ Commands, where NODES are names, or nothing for all:
     scan NODE START..END [limit=10]
     retry NODE c1/1                  the same request again
     deliver NODES | deliver a->b     all that is on its way to each of them now; the oldest message from a to b
+    deliver a->b stream              the oldest on the stream; `datagram 2`: the second of the datagrams
+    repeat a->b datagram 1           it arrives, and will once more
     sync NODES                       what their disks have begun completes
     sync-oldest|break-disk NODE      of what its disk has begun, the oldest completes, or fails
     fill NODE | free NODE            its disk is full up to the reserve; it has room again
     settle NODES                     deliver to them and sync, until nothing is left to do; what goes to others waits
     advance 50ms NODES | timer NODE  time passes on their clocks; the node's next timer goes off
-    drop NODES | drop a->b           lose instead of deliver
+    wait 50ms                        time passes on all clocks, and no timer goes off
+    drop NODES | drop a->b           lose instead of deliver; `stream`, `datagram 2` as above
     cut a b… | heal                  all links among these; all links again
     crash NODE | restart NODE
     lost a b                         a learns that its stream with b broke
@@ -40,24 +43,13 @@ import msgspec
 
 from kvsim.core.design import AXES, Cluster
 from kvsim.core.host import Host
-from kvsim.core.message import Envelope, NodeId
+from kvsim.core.message import Channel, Envelope, NodeId
 from kvsim.core.node import Node
-from kvsim.core.operation import (
-    AnyOperation,
-    CompareAndSet,
-    Create,
-    Delete,
-    Perform,
-    Put,
-    Read,
-    Remove,
-    RequestId,
-    Scan,
-    Update,
-)
+from kvsim.core.operation import AnyOperation, Perform, RequestId
 from kvsim.core.settings import SettingsError, duration_ns
 from kvsim.core.waiting import Scope
 from kvsim.explore import shown
+from kvsim.explore.asked import OPERATIONS, operation_named
 from kvsim.explore.stepper import DiskWork, Happening, InFlight, Pending, Recorded, Sent, Stepper
 
 RULE = "----"
@@ -117,9 +109,8 @@ class _Run:
             return
         if self.world is None:
             raise ValueError("a transcript begins with the command cluster")
-        operation = _OPERATIONS.get(name)
-        if operation is not None:
-            self._ask(operation, words)
+        if name in OPERATIONS:
+            self._ask(name, words)
             return
         act: Callable[..., None] | None = getattr(self, f"_{name.replace('-', '_')}", None)
         if act is None:
@@ -156,14 +147,14 @@ class _Run:
 
     # ---- Requests
 
-    def _ask(self, operation: Callable[[RequestId, str], AnyOperation], words: list[str]) -> None:
+    def _ask(self, name: str, words: list[str]) -> None:
         node, text, *more = words
         client = "c1"
         if more and more[-1].startswith("client="):
             client = more.pop().removeprefix("client=")
         number = 1 + sum(request.startswith(f"{client}/") for request in self.requests)
         request = RequestId(client, number)
-        self.requests[str(request)] = operation(request, " ".join([text, *more]))
+        self.requests[str(request)] = operation_named(name, request, " ".join([text, *more]))
         self._retry(node, str(request))
 
     def _retry(self, node: NodeId, request: str) -> None:
@@ -177,13 +168,30 @@ class _Run:
     # ---- What happens next
 
     def _deliver(self, *targets: str) -> None:
+        if len(targets) > 1 and targets[1] in ("stream", "datagram"):
+            self._world.run(self._flight(*targets))
+            return
         for flight in self._flights(targets):
             if flight.number in self._world.flights:  # a node that failed meanwhile has lost it
                 self._world.run(flight)
 
+    def _repeat(self, *target: str) -> None:
+        flight = self._flight(*target)
+        self._world.run(flight)
+        self._world.flights[flight.number] = flight
+
     def _drop(self, *targets: str) -> None:
+        if len(targets) > 1 and targets[1] in ("stream", "datagram"):
+            self._world.drop(self._flight(*targets))
+            return
         for flight in self._flights(targets):
             self._world.drop(flight)
+
+    def _flight(self, link: str, channel: str, position: str = "1") -> InFlight:
+        found = [flight for flight in self._flights_on(link) if flight.channel is Channel(channel)]
+        if not 0 < int(position) <= len(found):
+            raise ValueError(f"no such {channel} is on its way along {link}; there are {len(found)}")
+        return found[int(position) - 1]
 
     def _flights(self, targets: Sequence[str]) -> list[InFlight]:
         if not targets:
@@ -191,13 +199,17 @@ class _Run:
         return [flight for target in targets for flight in self._flights_to(target)]
 
     def _flights_to(self, target: str) -> list[InFlight]:
+        found = self._flights_on(target)
+        return found[:1] if "->" in target else found
+
+    def _flights_on(self, target: str) -> list[InFlight]:
         sender, arrow, to = target.rpartition("->")
         if to not in self._world.hosts:
             raise ValueError(f"there is no node {to}")
         found = [f for f in self._world.flights.values() if f.to == to and (not arrow or f.sender == sender)]
         if not found:
             raise ValueError(f"nothing is on its way to {target}")
-        return found[:1] if arrow else found
+        return found
 
     def _sync(self, *nodes: NodeId) -> None:
         for node in nodes or self._world.hosts:
@@ -236,6 +248,10 @@ class _Run:
 
     def _advance(self, duration: str, *nodes: NodeId) -> None:
         self._world.advance(duration_ns(duration), nodes)
+
+    def _wait(self, duration: str) -> None:
+        for host in self._world.hosts.values():
+            host.clock_ns += duration_ns(duration)
 
     def _timer(self, node: NodeId) -> None:
         timers = [timer for timer in self._world.timers.values() if timer.node == node]
@@ -282,39 +298,6 @@ def _of(choice: Any) -> NodeId:
     """Where a choice takes effect."""
     return str(choice.to if isinstance(choice, InFlight) else choice.node)
 
-
-# ---- Operations in words
-
-
-def _pair(text: str) -> tuple[bytes, bytes]:
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise ValueError(f"expected KEY=VALUE, got {text!r}")
-    return key.encode(), value.encode()
-
-
-def _compare_and_set(request: RequestId, text: str) -> CompareAndSet:
-    key, change = _pair(text)
-    old, _, new = change.partition(b"->")
-    return CompareAndSet(request, key, new, None if old == b"-" else old)
-
-
-def _scan(request: RequestId, text: str) -> Scan:
-    asked, _, limit = text.partition(" limit=")
-    start, _, end = asked.partition("..")
-    return Scan(request, start.encode(), end.encode() or None, int(limit or 100))
-
-
-_OPERATIONS: dict[str, Callable[[RequestId, str], AnyOperation]] = {
-    "get": lambda request, text: Read(request, text.encode()),
-    "put": lambda request, text: Put(request, *_pair(text)),
-    "create": lambda request, text: Create(request, *_pair(text)),
-    "update": lambda request, text: Update(request, *_pair(text)),
-    "delete": lambda request, text: Delete(request, text.encode()),
-    "remove": lambda request, text: Remove(request, text.encode()),
-    "cas": _compare_and_set,
-    "scan": _scan,
-}
 
 # ---- The command `cluster`
 

@@ -1,0 +1,223 @@
+"""A fingerprint of all that decides what a node does next: its objects, its waiting coroutines, timers and disk.
+
+Two histories of inputs that leave a node with the same fingerprint are the same to a search. What is not understood
+makes a node unique, so that nothing is ever taken for the same that might differ.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+import gc
+import hashlib
+import types
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from kvsim.core.chance import Chance
+from kvsim.core.design import Cluster, Design
+from kvsim.core.waiting import Scope
+from kvsim.explore.stepper import StepHost, Stepper, StepTimer
+
+DEEPEST = 400
+"""Objects within each other; a node that goes deeper is taken for unique."""
+
+_PLAIN = (type(None), bool, int, float, str, bytes)
+_CONSTANT = (Design, Cluster)  # the same for every node of a world
+_BY_NAME = (
+    type, types.FunctionType, types.BuiltinFunctionType, types.MethodDescriptorType, types.ModuleType, types.CodeType,
+    types.FrameType, msgspec.msgpack.Encoder, msgspec.msgpack.Decoder,
+)  # fmt: skip
+_ITERATORS = (
+    *(type(iter(kind())) for kind in (list, tuple, dict, set, str, bytes)),
+    type(iter({}.items())), type(iter({}.values())), enumerate, type(reversed([])), zip, range,
+)  # fmt: skip
+
+
+class _NotUnderstood(Exception):
+    """An object of a kind whose state cannot be seen."""
+
+
+def fingerprint_of(world: Stepper, host: StepHost) -> bytes | None:
+    """The node's fingerprint; None if it holds something whose state cannot be seen."""
+    walk = _Walk(world)
+    try:
+        walk.see(host.id, host.incarnation, host.clock_ns, host.chance, host.node)
+        for timer in sorted(world.timers.values(), key=lambda timer: (timer.due_ns, timer.number)):
+            walk.see(timer.due_ns, timer.call)
+        for work in world.works.values():
+            walk.see(work.file, work.content, work.done)
+        walk.see(host.step_disk.written, host.step_disk.durable, host.step_disk.is_full)
+    except (_NotUnderstood, RecursionError):
+        return None
+    return walk.digest()
+
+
+class _Walk:
+    """One walk through all that a node holds; objects seen before are named by their number."""
+
+    def __init__(self, world: Stepper) -> None:
+        self._world = world
+        self._tokens: list[str] = []
+        self._numbers: dict[int, int] = {}
+        self._kept: list[Any] = []  # so that no address is used twice
+        self._depth = 0
+
+    def digest(self) -> bytes:
+        """Of all that was seen."""
+        return hashlib.blake2b("\0".join(self._tokens).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+    def see(self, *things: Any) -> None:
+        """Go through these."""
+        self._depth += 1
+        if self._depth > DEEPEST:
+            raise _NotUnderstood
+        for thing in things:
+            self._one(thing)
+        self._depth -= 1
+
+    def _one(self, thing: Any) -> None:
+        tokens = self._tokens
+        kind = type(thing)
+        if kind in _PLAIN:
+            tokens.append(f"{kind.__name__} {thing!r}")
+            return
+        if isinstance(thing, _CONSTANT):
+            tokens.append(kind.__name__)
+            return
+        if isinstance(thing, enum.Enum):
+            tokens.append(str(thing))
+            return
+        if isinstance(thing, tuple):
+            tokens.append(f"tuple {kind.__name__} {len(thing)}")
+            self.see(*thing)
+            return
+        number = self._numbers.get(id(thing))
+        if number is not None:
+            tokens.append(f"again {number}")
+            return
+        self._numbers[id(thing)] = len(self._numbers)
+        self._kept.append(thing)
+        tokens.append(kind.__qualname__)
+        self._inside(thing, kind)
+
+    def _inside(self, thing: Any, kind: type) -> None:
+        for known, look in _LOOKS:
+            if isinstance(thing, known):
+                look(self, thing)
+                return
+        if kind.__module__ == "builtins":
+            raise _NotUnderstood(kind.__qualname__)
+        self._fields(thing)
+
+    # ---- How to look at each kind
+
+    def _named(self, thing: Any) -> None:
+        self._tokens.append(getattr(thing, "__qualname__", ""))
+
+    def _function(self, thing: types.FunctionType) -> None:
+        self._tokens.append(f"{thing.__module__}.{thing.__qualname__}")
+        self.see(thing.__defaults__, thing.__kwdefaults__)
+        for cell in thing.__closure__ or ():
+            self._cell(cell)
+
+    def _cell(self, cell: types.CellType) -> None:
+        try:
+            self.see(cell.cell_contents)
+        except ValueError:  # not set yet
+            self._tokens.append("empty")
+
+    def _method(self, thing: types.MethodType) -> None:
+        self.see(thing.__func__, thing.__self__)
+
+    def _partial(self, thing: functools.partial[Any]) -> None:
+        self.see(thing.func, thing.args, thing.keywords)
+
+    def _coroutine(self, thing: types.CoroutineType[Any, Any, Any]) -> None:
+        frame = thing.cr_frame
+        self._tokens.append(str(frame.f_lasti if frame is not None else "ended"))
+        # Beside its variables a coroutine holds what it is in the middle of, such as the iterator of a loop.
+        self.see(*(held for held in gc.get_referents(thing) if not isinstance(held, types.FrameType | types.CodeType)))
+
+    def _sequence(self, thing: Iterable[Any]) -> None:
+        self.see(*thing)
+        self._tokens.append("end")
+
+    def _mapping(self, thing: Mapping[Any, Any]) -> None:
+        for key, value in thing.items():
+            self.see(key, value)
+        self._tokens.append("end")
+
+    def _set(self, thing: Iterable[Any]) -> None:
+        held = list(thing)
+        if not all(isinstance(item, (str, int, bytes)) for item in held):
+            raise _NotUnderstood("a set of what has no order")
+        self.see(*sorted(held, key=repr))
+
+    def _iterator(self, thing: Any) -> None:
+        self.see(thing.__reduce__())
+
+    def _struct(self, thing: msgspec.Struct) -> None:
+        self.see(*(getattr(thing, name) for name in thing.__struct_fields__))
+
+    def _timer(self, thing: StepTimer) -> None:
+        # Numbers of timers count all that were ever set; only their order matters.
+        pending = self._world.timers.get(thing.number)
+        if pending is None:
+            self._tokens.append("gone")
+            return
+        rank = sum(number < thing.number for number in self._world.timers)
+        self._tokens.append(f"{pending.due_ns} {rank}")
+
+    def _chance(self, thing: Chance) -> None:
+        self._tokens.append(thing.path)
+        state = thing.uniform01.__self__.getstate()  # type: ignore[attr-defined]
+        self._tokens.append(hashlib.blake2b(repr(state).encode(), digest_size=8).hexdigest())
+
+    def _scope(self, thing: Scope) -> None:
+        # Its coroutines are found where they wait.
+        self.see(list(thing.ready), thing.closed)
+
+    def _error(self, thing: BaseException) -> None:
+        self.see(thing.args)
+
+    def _nothing(self, thing: Any) -> None:
+        """The world's own; what of it matters is seen elsewhere."""
+
+    def _fields(self, thing: Any) -> None:
+        seen = False
+        held = getattr(thing, "__dict__", None)
+        if held is not None:
+            seen = True
+            self._mapping(held)
+        for owner in type(thing).__mro__:
+            slots = owner.__dict__.get("__slots__", ())
+            for name in (slots,) if isinstance(slots, str) else slots:
+                seen = True
+                self.see(name, getattr(thing, name, None))
+        if not seen:
+            raise _NotUnderstood(type(thing).__qualname__)
+
+
+_LOOKS: tuple[tuple[Any, Callable[[_Walk, Any], None]], ...] = (
+    (types.FunctionType, _Walk._function),
+    (types.MethodType, _Walk._method),
+    (_BY_NAME, _Walk._named),
+    (types.CoroutineType, _Walk._coroutine),
+    (types.CellType, _Walk._cell),
+    (functools.partial, _Walk._partial),
+    ((dict, types.MappingProxyType), _Walk._mapping),
+    ((list, deque), _Walk._sequence),
+    ((set, frozenset), _Walk._set),
+    (_ITERATORS, _Walk._iterator),
+    (StepTimer, _Walk._timer),
+    ((StepHost, Stepper), _Walk._nothing),
+    (Chance, _Walk._chance),
+    (Scope, _Walk._scope),
+    (BaseException, _Walk._error),
+    (msgspec.Struct, _Walk._struct),
+)
+"""How to look at what; the first that fits. All else by its attributes."""

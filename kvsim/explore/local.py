@@ -1,0 +1,250 @@
+"""One node as a function of its inputs: what it does next depends on nothing but what has reached it so far.
+
+So a node is run once for each history of inputs, and what it sent, set and wrote is remembered; however often a search
+comes by the same history again, in whatever order the rest of the cluster moves, it finds the answer here. No node is
+copied: one that is needed at an earlier moment is started anew and given its inputs again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from kvsim.core.axes import Replication
+from kvsim.core.host import DiskError, Host
+from kvsim.core.invariant import Claim, Invariants
+from kvsim.core.message import Channel, Envelope, Message, NodeId
+from kvsim.core.node import Node
+from kvsim.core.trace import Event
+from kvsim.core.waiting import Scope
+from kvsim.explore.fingerprint import fingerprint_of
+from kvsim.explore.stepper import Failed, Recorded, Stepper
+
+LIVE_NODES_KEPT = 4_096
+"""Nodes kept where a history ends, in case it goes on; those kept longest go first, and can be run again."""
+CLIENT: NodeId = "client"
+
+Input = tuple[Any, ...]
+"""`("deliver", parcel)`, `("lost", peer)`, `("timer",)`, `("sync",)`, `("crash",)`, `("restart",)`, `("ask", number,
+message)`; in worlds with one clock for all, the time stands behind."""
+
+
+class Parcel(NamedTuple):
+    """A message on its way. Equal ones are the same parcel, so that queues can be compared by numbers."""
+
+    sender: NodeId
+    to: NodeId
+    envelope: Envelope[Any]
+    channel: Channel
+
+
+class Local:
+    """Where one node is after some history of inputs."""
+
+    __slots__ = (
+        "before", "claims", "clock_ns", "disk", "due_ns", "incarnation", "input", "is_up", "node", "number", "state",
+        "steps", "work",
+    )  # fmt: skip
+
+    number: int
+    node: NodeId
+    is_up: bool
+    incarnation: int
+    clock_ns: int
+    due_ns: int | None
+    """When its next timer goes off; None without one."""
+    work: str
+    """The file on which its disk works; empty when it is idle."""
+    state: Any
+    """A copy of what its replication holds beyond one operation."""
+    disk: Mapping[str, bytes]
+    """What a power cut would leave."""
+    claims: tuple[Claim, ...]
+    before: Local | None
+    input: Input
+    steps: dict[Input, Step]
+
+    def inputs(self) -> list[Input]:
+        """The shortest history known that leads here, without the start."""
+        found: list[Input] = []
+        at = self
+        while at.before is not None:
+            found.append(at.input)
+            at = at.before
+        return found[::-1]
+
+
+class Step(NamedTuple):
+    """What one input led to."""
+
+    local: Local
+    sent: tuple[tuple[NodeId, int, bool], ...]
+    """To whom, which parcel, and whether as a datagram."""
+    answers: tuple[tuple[int, Message], ...]
+    """What clients were told, with the number of their question."""
+    events: tuple[Event, ...]
+    failure: Exception | None
+
+
+class Locals:
+    """All nodes of a design at all moments that were looked at so far."""
+
+    def __init__(
+        self,
+        build: Callable[[Host, Scope], Node],
+        invariants: Invariants | None,
+        seed: int = 0,
+        *,
+        together: bool = False,
+        merge: bool = True,
+    ) -> None:
+        self.parcels: list[Parcel] = []
+        self.made = 0
+        """Moments of nodes that were run, not remembered."""
+        self._build, self._invariants, self._seed, self._together = build, invariants, seed, together
+        self._merge = merge
+        self._known: dict[bytes, Local] = {}
+        self._parcel_numbers: dict[tuple[NodeId, NodeId, Channel, bytes], int] = {}
+        self._live: dict[int, _Alone] = {}
+        self._encode = msgspec.msgpack.Encoder().encode
+
+    def start(self, node: NodeId) -> Step:
+        """The node's beginning."""
+        return self._noted(_Alone(node, self._build, self._seed), None, ())
+
+    def after(self, local: Local, given: Input) -> Step:
+        """What this input leads to."""
+        step = local.steps.get(given)
+        if step is None:
+            alone = self._live.pop(local.number, None) or self._again(local)
+            self._give(alone, given)
+            step = local.steps[given] = self._noted(alone, local, given)
+        return step
+
+    def _again(self, local: Local) -> _Alone:
+        """The node run anew up to here."""
+        alone = _Alone(local.node, self._build, self._seed)
+        for given in local.inputs():
+            alone.sent.clear()
+            alone.happened.clear()
+            self._give(alone, given)
+        alone.sent.clear()
+        alone.happened.clear()
+        return alone
+
+    def _give(self, alone: _Alone, given: Input) -> None:
+        host = alone.hosts[alone.node]
+        if self._together:
+            host.clock_ns = given[-1]
+        kind = given[0]
+        if kind == "deliver":
+            parcel = self.parcels[given[1]]
+            host.feed(lambda node: node.deliver(parcel.sender, parcel.envelope))
+        elif kind == "sync":
+            alone.run(next(iter(alone.works.values())))
+        elif kind == "timer":
+            alone.run(alone.next_timer())
+        elif kind == "lost":
+            alone.lose_peer(alone.node, given[1])
+        elif kind == "ask":
+            alone.perform(CLIENT, alone.node, Envelope(given[2], given[1]))
+        elif kind == "crash":
+            alone.crash(alone.node)
+        elif kind == "break disk":
+            alone.break_disk(next(iter(alone.works.values())))
+        else:
+            alone.restart(alone.node)
+
+    def _noted(self, alone: _Alone, before: Local | None, given: Input) -> Step:
+        """Where the node is now, and what it did to come here."""
+        self.made += 1
+        host = alone.hosts[alone.node]
+        local = Local()
+        local.number, local.node, local.before, local.input, local.steps = self.made, alone.node, before, given, {}
+        local.is_up, local.incarnation, local.clock_ns = host.node is not None, host.incarnation, host.clock_ns
+        local.due_ns = min((timer.due_ns for timer in alone.timers.values()), default=None)
+        local.work = next((work.file for work in alone.works.values()), "")
+        local.state = _state_of(host.node)
+        local.disk = dict(host.step_disk.durable)
+        local.claims = ()
+        if self._invariants is not None:
+            local.claims = tuple(self._invariants.claims(alone.node, local.state, local.disk))
+        sent: list[tuple[NodeId, int, bool]] = []
+        answers: list[tuple[int, Message]] = []
+        for to, envelope, channel in alone.sent:
+            if to == CLIENT:
+                answers.append((envelope.answers, envelope.message))
+            else:
+                number = self._number(Parcel(alone.node, to, envelope, channel))
+                sent.append((to, number, channel is Channel.DATAGRAM))
+        events = tuple(happened.event for happened in alone.happened if isinstance(happened, Recorded))
+        failure = next((happened.error for happened in alone.happened if isinstance(happened, Failed)), None)
+        alone.sent.clear()
+        alone.happened.clear()
+        local = self._merged(local, alone)
+        self._keep(local, alone)
+        return Step(local, tuple(sent), tuple(answers), events, failure)
+
+    def _merged(self, local: Local, alone: _Alone) -> Local:
+        """An earlier moment of the same node from which the same follows, or else this one."""
+        if not self._merge:
+            return local
+        key = fingerprint_of(alone, alone.hosts[alone.node])
+        return local if key is None else self._known.setdefault(key, local)
+
+    def _number(self, parcel: Parcel) -> int:
+        key = (parcel.sender, parcel.to, parcel.channel, self._encode(parcel.envelope))
+        number = self._parcel_numbers.setdefault(key, len(self.parcels))
+        if number == len(self.parcels):
+            self.parcels.append(parcel)
+        return number
+
+    def _keep(self, local: Local, alone: _Alone) -> None:
+        self._live[local.number] = alone
+        if len(self._live) > LIVE_NODES_KEPT:
+            del self._live[next(iter(self._live))]
+
+    def program(self, local: Local) -> Node | None:
+        """The node itself as it is here, to look at and not to touch; None while it is down."""
+        return self._again(local).hosts[local.node].node
+
+
+class _Alone(Stepper):
+    """A world of one node; what it sends is noted and goes nowhere."""
+
+    def __init__(self, node: NodeId, build: Callable[[Host, Scope], Node], seed: int) -> None:
+        self.node = node
+        self.sent: list[tuple[NodeId, Envelope[Any], Channel]] = []
+        super().__init__((node,), build, (CLIENT,), seed)
+
+    def send(self, sender: NodeId, to: NodeId, envelope: Envelope[Any], channel: Channel) -> None:
+        self.sent.append((to, envelope, channel))
+
+    def next_timer(self) -> Any:
+        return min(self.timers.values(), key=lambda timer: (timer.due_ns, timer.number))
+
+
+def is_defect(error: Exception | None) -> bool:
+    """Whether a node failed by its own fault, and not as it should when its disk fails."""
+    return error is not None and not isinstance(error, DiskError)
+
+
+def _state_of(node: Node | None) -> Any:
+    """A copy of the `state` of the node's protocol. States hold immutable things, so their containers are copied."""
+    if node is None:
+        return None
+    protocol_first = sorted(node.components, key=lambda component: not isinstance(component, Replication))
+    held = (getattr(component, "state", None) for component in protocol_first)
+    found = next((state for state in held if isinstance(state, msgspec.Struct)), None)
+    return None if found is None else _copied(found)
+
+
+def _copied(struct: msgspec.Struct) -> msgspec.Struct:
+    values = {}
+    for name in struct.__struct_fields__:
+        value = getattr(struct, name)
+        if isinstance(value, (list, dict, set)):
+            values[name] = value.copy()
+    return msgspec.structs.replace(struct, **values)
