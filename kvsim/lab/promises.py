@@ -35,15 +35,18 @@ class Judged(NamedTuple):
     """Labels of the points whose designs it belongs to."""
 
 
-def judge_run(seen: Observations) -> dict[str, Verdict]:
-    """What every judge says that a promise may name; of the levels of consistency, all."""
-    return {
-        **consistency_levels(seen.history, _LIMITED),
-        "convergence": convergence(seen.history, seen.phases.checked_ns),
-        "durability": durability(seen.final_history()),
-        "exactly-once": exactly_once(seen.history, _LIMITED.time_limit_s),
-        "worm": worm(seen.history),
-    }
+def judge_run(seen: Observations, promises: Iterable[Promise]) -> dict[str, Verdict]:
+    """What the judges say that the promises name, and of consistency what the history happened to satisfy."""
+    named = {promise.judge for promise in promises}
+    verdicts = consistency_levels(seen.history, _LIMITED)
+    verdicts["durability"] = durability(seen.final_history())
+    if "convergence" in named:
+        verdicts["convergence"] = convergence(seen.history, seen.phases.checked_ns)
+    if "exactly-once" in named:
+        verdicts["exactly-once"] = exactly_once(seen.history, _LIMITED.time_limit_s)
+    if "worm" in named:
+        verdicts["worm"] = worm(seen.history)
+    return verdicts
 
 
 def summed_up(runs: Iterable[tuple[str, str, Iterable[Promise], Mapping[str, Verdict]]]) -> list[Judged]:

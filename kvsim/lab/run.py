@@ -83,7 +83,8 @@ def judged(setup: Setup, seed: int, seen: Observations, measures: tuple[str, ...
     metrics = measure(seen)
     for name in measures:
         metrics.update(MEASURES[name](seen))
-    return Run(setup, seed, lambda: seen, dict(sorted(metrics.items())), judge_run(seen), failures)
+    verdicts = judge_run(seen, setup.design.promises())
+    return Run(setup, seed, lambda: seen, dict(sorted(metrics.items())), verdicts, failures)
 
 
 class SimStage:

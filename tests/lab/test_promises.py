@@ -21,7 +21,7 @@ STALE = [
 
 @pytest.fixture
 def refuted(seen: Callable[..., Observations]) -> Verdict:
-    return judge_run(seen(STALE))["linearizable"]
+    return judge_run(seen(STALE), [])["linearizable"]
 
 
 def summary(*verdicts: Verdict) -> list[Judged]:
