@@ -6,62 +6,49 @@ from typing import Any
 
 import pytest
 
-from kvsim.check import Verdict, durability, linearizable, read, staleness
+from kvsim.check import Verdict, read
+from kvsim.check.judges import JUDGES, Limited
+from kvsim.check.transactions import transactions
 from kvsim.core.history import HistoryError
 
 FOLDER = Path(__file__).parents[2].parent / "shared" / "data" / "histories"
-FORMATS = ("kvsim-jsonl", "jepsen-edn", "porcupine-etcd-log")
 NAMES = {"holds": "not_refuted", "violated": "refuted"}
-JUDGES = {"linearizable": linearizable, "durability": durability}
+ENTRIES = json.loads((FOLDER / "manifest.json").read_text())["histories"] if FOLDER.exists() else []
+ABSENT = pytest.mark.skipif(not ENTRIES, reason="the histories of known verdict do not lie in shared/ beside this checkout")
 
 
-def expected(judge: str) -> list[Any]:
-    """A test a history for which the manifest names the judge's verdict."""
-    manifest = FOLDER / "manifest.json"
-    if not manifest.exists():
-        reason = "the histories of known verdict do not lie in shared/ beside this checkout"
-        return [pytest.param({}, {}, marks=pytest.mark.skip(reason=reason), id=judge)]
-    entries = json.loads(manifest.read_text())["histories"]
-    return [
-        pytest.param(entry, verdict, id=entry["file"])
-        for entry in entries
-        for verdict in entry["expect"]
-        if entry["format"] in FORMATS and verdict["judge"] == judge
-    ]
+@ABSENT
+def test_every_judge_that_the_manifest_names_is_there() -> None:
+    named = {verdict["judge"] for entry in ENTRIES for verdict in entry["expect"]}
+    assert named - {"format", "transactions"} <= set(JUDGES)
 
 
-@pytest.mark.parametrize("judge", JUDGES)
-def test_the_manifest_knows_the_judge(judge: str) -> None:
-    if not FOLDER.exists():
-        pytest.skip("the histories of known verdict do not lie in shared/ beside this checkout")
-    assert len(expected(judge)) >= 10
+@ABSENT
+@pytest.mark.parametrize("entry", [pytest.param(entry, id=entry["file"]) for entry in ENTRIES] or [None])
+def test_the_verdicts_agree(entry: dict[str, Any]) -> None:
+    for verdict in entry["expect"]:
+        if verdict["judge"] == "format":
+            with pytest.raises(HistoryError) as refused:
+                read(FOLDER / entry["file"])
+            assert refused.value.line == verdict["line"]
+        elif verdict["judge"] == "transactions":
+            agree_on_levels(entry, verdict)
+        else:
+            bounds = {
+                "versions": verdict.get("versions"),
+                "seconds": verdict.get("seconds"),
+                "after_ns": round(verdict["after"] * 1e9) if "after" in verdict else None,
+            }
+            found: Verdict = JUDGES[verdict["judge"]].judge(read(FOLDER / entry["file"]), Limited(**bounds))
+            assert found.name == NAMES[verdict["verdict"]], (verdict, found)
 
 
-@pytest.mark.parametrize(("entry", "verdict"), expected("linearizable"))
-def test_linearizable(entry: dict[str, Any], verdict: dict[str, Any]) -> None:
-    agree(linearizable(read(FOLDER / entry["file"])), verdict)
-
-
-@pytest.mark.parametrize(("entry", "verdict"), expected("durability"))
-def test_durability(entry: dict[str, Any], verdict: dict[str, Any]) -> None:
-    agree(durability(read(FOLDER / entry["file"])), verdict)
-
-
-@pytest.mark.parametrize(("entry", "verdict"), expected("bounded-staleness"))
-def test_staleness_in_seconds(entry: dict[str, Any], verdict: dict[str, Any]) -> None:
-    stalest_ns = max(staleness(read(FOLDER / entry["file"])))
-    if "seconds" in verdict:
-        assert (stalest_ns <= verdict["seconds"] * 1e9) == (verdict["verdict"] == "holds")
-    elif verdict["versions"] == 0:
-        assert (stalest_ns == 0) == (verdict["verdict"] == "holds")
-
-
-@pytest.mark.parametrize(("entry", "verdict"), expected("format"))
-def test_what_breaks_the_format_is_refused_with_its_line(entry: dict[str, Any], verdict: dict[str, Any]) -> None:
-    with pytest.raises(HistoryError) as refused:
-        read(FOLDER / entry["file"])
-    assert refused.value.line == verdict["line"]
-
-
-def agree(found: Verdict, verdict: dict[str, Any]) -> None:
-    assert found.name == NAMES[verdict["verdict"]], found
+def agree_on_levels(entry: dict[str, Any], verdict: dict[str, Any]) -> None:
+    found = transactions(read(FOLDER / entry["file"]))
+    expected = {level: NAMES[name] for level, name in verdict["levels"].items()}
+    assert {level: found.levels[level] for level in expected} == expected
+    assert found.strongest == verdict.get("strongest", found.strongest)
+    names = {anomaly.name for anomaly in found.anomalies}
+    assert set(verdict["anomalies"]) <= names
+    others = {name for name in names if not name.endswith(("-process", "-realtime"))}
+    assert others <= {*verdict["anomalies"], *verdict["also"]}
