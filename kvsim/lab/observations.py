@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -9,6 +10,8 @@ import msgspec
 from kvsim.core.design import Cluster
 from kvsim.core.history import History, Operation, operations
 from kvsim.core.message import Nanoseconds, NodeId
+from kvsim.core.operation import Key
+from kvsim.core.stock import Held
 
 ANSWERED_BY_CONDITION = frozenset({"already_exists", "not_found", "mismatch", "written_once"})
 """Refusals that are answers: the store was available, and the condition did not hold."""
@@ -61,6 +64,27 @@ class Stock(msgspec.Struct, frozen=True):
     """The same, each key counted once."""
     diverged_keys: int
     """Keys of which two running replicas hold different records."""
+
+
+def stock_from(held: Mapping[NodeId, Sequence[Held]], cluster: Cluster) -> Stock:
+    """The stock of the running replicas, from what each says that it holds."""
+    copies: dict[Key, dict[NodeId, Held]] = {}
+    for node, rows in held.items():
+        for row in rows:
+            copies.setdefault(row.key, {})[node] = row
+    return Stock(
+        keys_by_node={node: len(held.get(node, ())) for node in cluster.data},
+        stored_bytes=sum(row.size_bytes for rows in held.values() for row in rows),
+        data_bytes=sum(max(row.size_bytes for row in by_node.values()) for by_node in copies.values()),
+        diverged_keys=sum(_differ(by_node, held) for by_node in copies.values()),
+    )
+
+
+def _differ(by_node: Mapping[NodeId, Held], running: Mapping[NodeId, Sequence[Held]]) -> bool:
+    """Whether two running replicas of a key hold different records, or one holds none."""
+    some = next(iter(by_node.values()))
+    found = {row.digest if (row := by_node.get(node)) else None for node in some.replicas if node in running}
+    return len(found) > 1
 
 
 class Observations:

@@ -18,7 +18,7 @@ from kvsim.core.design import Cluster
 from kvsim.core.message import SECOND, Nanoseconds
 from kvsim.core.settings import SettingsError
 from kvsim.lab.experiment import Experiment, Setup
-from kvsim.lab.observations import Costs, Observations
+from kvsim.lab.observations import Costs, Observations, Stock, stock_from
 from kvsim.lab.real_driver import CONNECTED_CLIENTS, ClusterDriver, HttpDriver
 from kvsim.lab.real_faults import NodeCounts, RealFaults, refusals
 from kvsim.lab.run import Progress, Run, TraceFile, judged
@@ -177,7 +177,7 @@ class _OwnStage:
         self.driver = ClusterDriver(cluster.plan)
         self.counts = NodeCounts(cluster)
         self.faults = RealFaults(cluster, self.counts, self.driver.now, Chance(seed, "world"))
-        self._setup = setup
+        self._cluster, self._setup = cluster, setup
         self._asking = ThreadPoolExecutor(1)
         self._counted: list[Future[Costs]] = []
 
@@ -193,6 +193,15 @@ class _OwnStage:
     def costs(self) -> Costs:
         """Of the measured part."""
         return difference(*(counted.result() for counted in self._counted))
+
+    def stock(self) -> Stock | None:
+        """What the running replicas hold; None where a node ended and cannot say."""
+        data = [node for node in self._cluster.plan.cluster.data if self._cluster.running(node)]
+        try:
+            held = {node: self._cluster.held(node) for node in data}
+        except SupervisorError:
+            return None
+        return stock_from({node: rows for node, rows in held.items() if rows is not None}, self._cluster.plan.cluster)
 
     async def close(self) -> None:
         """Stop all that goes on."""
@@ -233,7 +242,7 @@ async def _play_own(cluster: Supervisor, setup: Setup, seed: int, progress: Prog
     try:
         story = Story(stage, setup, seed)
         await _tell(story, progress, stage.faults.check)
-        return story.seen(stage.costs(), None)
+        return story.seen(stage.costs(), stage.stock())
     finally:
         await stage.close()
 

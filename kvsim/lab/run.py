@@ -6,14 +6,12 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 from kvsim.check.verdict import Verdict
-from kvsim.core.axes import Replication, Site
-from kvsim.core.message import MILLISECOND, SECOND, NodeId
-from kvsim.core.node import Node
-from kvsim.core.replica import Record
+from kvsim.core.message import MILLISECOND, SECOND
+from kvsim.core.stock import held_by
 from kvsim.lab.experiment import Setup
 from kvsim.lab.measures import MEASURES
 from kvsim.lab.metrics import measure
-from kvsim.lab.observations import Costs, Observations, Stock
+from kvsim.lab.observations import Costs, Observations, Stock, stock_from
 from kvsim.lab.promises import judge_run
 from kvsim.lab.sim_driver import SimDriver
 from kvsim.lab.story import Story, difference
@@ -125,38 +123,5 @@ def costs_of(world: World) -> Costs:
 
 def stock_of(world: World) -> Stock:
     """What the running replicas hold, key by key."""
-    sites = {node: site for node in world.cluster.data if (site := _site_of(world, node)) is not None}
-    keys_by_node: dict[NodeId, int] = dict.fromkeys(world.cluster.data, 0)
-    copies: dict[bytes, list[Record]] = {}
-    stored = 0
-    for node, site in sites.items():
-        assert site.replica is not None, "a ServerData has a replica"
-        for key, record in site.replica.records.items():
-            keys_by_node[node] += 1
-            stored += _bytes_of(key, record)
-            copies.setdefault(key, []).append(record)
-    data = sum(max(_bytes_of(key, record) for record in records) for key, records in copies.items())
-    diverged = sum(1 for key in copies if _differ(key, sites))
-    return Stock(keys_by_node, stored, data, diverged)
-
-
-def _differ(key: bytes, sites: dict[NodeId, Site]) -> bool:
-    """Whether two running replicas of the key hold different values, or one holds none."""
-    some = next(iter(sites.values()))
-    values = {
-        None if (record := site.replica.get(key)) is None else (record.value, record.version)
-        for node in some.placement.replicas(key)
-        if (site := sites.get(node)) is not None and site.replica is not None
-    }
-    return len(values) > 1
-
-
-def _bytes_of(key: bytes, record: Record) -> int:
-    return len(key) + len(record.value or b"")
-
-
-def _site_of(world: World, node: NodeId) -> Site | None:
-    program = world.hosts[node].node
-    if not isinstance(program, Node):
-        return None
-    return next((part.site for part in program.components if isinstance(part, Replication)), None)
+    held = {node: held_by(world.hosts[node].node) for node in world.cluster.data}
+    return stock_from({node: rows for node, rows in held.items() if rows is not None}, world.cluster)

@@ -23,7 +23,11 @@ class AskStatus(msgspec.Struct, frozen=True, tag="status", tag_field="order"):
     """Report the node's state."""
 
 
-Order = SetFaults | AskStatus
+class AskHeld(msgspec.Struct, frozen=True, tag="held", tag_field="order"):
+    """Report what the node's replica holds, key by key."""
+
+
+Order = SetFaults | AskStatus | AskHeld
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready", tag_field="report"):

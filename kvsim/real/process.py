@@ -20,8 +20,9 @@ from kvsim.core.host import DiskError, Recovered
 from kvsim.core.journal import CorruptJournal
 from kvsim.core.message import Codec, NodeId
 from kvsim.core.operation import Key
+from kvsim.core.stock import held_by
 from kvsim.real.cluster_file import ClusterFileError, Plan, read_cluster_file
-from kvsim.real.control import AskStatus, Done, Ready, SetFaults, line, read_order
+from kvsim.real.control import AskHeld, AskStatus, Done, Ready, SetFaults, line, read_order
 from kvsim.real.data_directory import DataDirectory, DataDirectoryError, incarnation_by_clock
 from kvsim.real.disk import FileDisk
 from kvsim.real.doors.local import Door, DoorInfo
@@ -201,6 +202,8 @@ def _carry_out(host: RealHost, text: bytes) -> dict[str, Any]:
             return {}
         case AskStatus():
             return host.status()
+        case AskHeld():
+            return {"held": held_by(host.node)}
 
 
 def _verdict(node_id: NodeId, failure: Exception | None) -> int:

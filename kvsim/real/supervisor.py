@@ -20,8 +20,9 @@ from typing import Any
 import msgspec
 
 from kvsim.core.message import NodeId
+from kvsim.core.stock import Held
 from kvsim.real.cluster_file import ClusterFile, Plan, fingerprint_of, plan_of
-from kvsim.real.control import AskStatus, Done, Order, Ready, Report, SetFaults, line, read_report
+from kvsim.real.control import AskHeld, AskStatus, Done, Order, Ready, Report, SetFaults, line, read_report
 from kvsim.real.data_directory import DataDirectoryError, HeldDirectory
 from kvsim.real.filter import LinkFault
 from kvsim.real.ports import PortError, Reservation, free_ports
@@ -213,6 +214,10 @@ class Supervisor:
     def status(self, node: NodeId) -> dict[str, Any]:
         """A node's roles, view and counts."""
         return self._process(node).order(AskStatus())
+
+    def held(self, node: NodeId) -> list[Held] | None:
+        """What a node's replica holds; None where it has none."""
+        return msgspec.convert(self._process(node).order(AskHeld())["held"], list[Held] | None)
 
     def role(self, name: str) -> NodeId | None:
         """The running node that now has this role ("leader", "primary"); None where none or several claim it."""
