@@ -9,6 +9,7 @@ from kvsim.check.convergence import convergence
 from kvsim.check.durability import durability
 from kvsim.check.exactly_once import exactly_once
 from kvsim.check.judges import IMPLIES, Limited, consistency_levels, strongest
+from kvsim.check.linearizable import linearizable
 from kvsim.check.verdict import NotRefuted, Refuted, Undecided, Verdict
 from kvsim.check.worm import worm
 from kvsim.core.guarantee import Promise
@@ -20,7 +21,7 @@ ALWAYS_SHOWN = ("linearizable", "durability")
 _NOT_CLAIMED = {
     "durability": Promise("durability", "acknowledged writes are kept (not claimed)", "durability"),
 }
-_LIMITED = Limited(time_limit_s=5.0)
+_LIMITED = Limited(time_limit_s=10.0)
 
 
 class Judged(NamedTuple):
@@ -36,10 +37,12 @@ class Judged(NamedTuple):
 
 
 def judge_run(seen: Observations, promises: Iterable[Promise]) -> dict[str, Verdict]:
-    """What the judges say that the promises name, and of consistency what the history happened to satisfy."""
+    """What the judges say that the promises name, and in any case about linearizability and durability."""
     named = {promise.judge for promise in promises}
-    verdicts = consistency_levels(seen.history, _LIMITED)
-    verdicts["durability"] = durability(seen.final_history())
+    verdicts: dict[str, Verdict] = {
+        "linearizable": linearizable(seen.history, _LIMITED.time_limit_s),
+        "durability": durability(seen.final_history()),
+    }
     if "convergence" in named:
         verdicts["convergence"] = convergence(seen.history, seen.phases.checked_ns)
     if "exactly-once" in named:
@@ -47,6 +50,16 @@ def judge_run(seen: Observations, promises: Iterable[Promise]) -> dict[str, Verd
     if "worm" in named:
         verdicts["worm"] = worm(seen.history)
     return verdicts
+
+
+def levels_satisfied(seen: Observations, promises: Iterable[Promise]) -> dict[str, Verdict]:
+    """For a design that claims less than linearizability: which levels of consistency its history happened to satisfy.
+
+    Some levels take long to judge, so one run of a point is asked, not all.
+    """
+    if any(promise.judge == "linearizable" for promise in promises):
+        return {}
+    return consistency_levels(seen.history, _LIMITED)
 
 
 def summed_up(runs: Iterable[tuple[str, str, Iterable[Promise], Mapping[str, Verdict]]]) -> list[Judged]:
@@ -78,7 +91,7 @@ def _satisfied(runs: Iterable[tuple[str, Mapping[str, Verdict]]]) -> dict[str, l
     for point, verdicts in runs:
         levels = kept.setdefault(point, {level: verdicts[level] for level in IMPLIES if level in verdicts})
         for level in list(levels):
-            if not isinstance(verdicts.get(level), NotRefuted):
+            if level in verdicts and not isinstance(verdicts[level], NotRefuted):
                 del levels[level]
     return {point: strongest(levels) for point, levels in kept.items()}
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from kvsim.check.verdict import verdict_as_json
+from kvsim.check.verdict import Verdict, verdict_as_json
 from kvsim.lab.expect import Finding, Measured, Where, judge
 from kvsim.lab.experiment import Experiment, Setup
-from kvsim.lab.promises import Judged, summed_up
+from kvsim.lab.promises import Judged, levels_satisfied, summed_up
 from kvsim.lab.run import Run
 from kvsim.lab.statistics import Estimate, estimate
 
@@ -83,7 +83,14 @@ class Report:
     @cached_property
     def promises(self) -> list[Judged]:
         """What the designs claim, and what the histories say."""
-        return summed_up((run.setup.label, run.label, run.setup.design.promises(), run.verdicts) for run in self.runs)
+        return summed_up(
+            (run.setup.label, run.label, run.setup.design.promises(), run.verdicts | self._levels(run))
+            for run in self.runs
+        )
+
+    def _levels(self, run: Run) -> dict[str, Verdict]:
+        """Of a point's first run, the levels of consistency that nobody claimed."""
+        return levels_satisfied(run.seen, run.setup.design.promises()) if run.seed == self.seed else {}
 
     @property
     def failures(self) -> list[str]:
