@@ -5,7 +5,7 @@ The wire is append-only: a new field has a default, and a tag that is retired is
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import Any, Generic, TypeVar, Union, dataclass_transform
 
@@ -85,28 +85,59 @@ class Codec:
 
 def tag_of(kind: type[Message] | Message) -> str:
     """The tag of a message or of a kind of message, such as `quorum.store`."""
-    return str(kind.__struct_config__.tag)
+    tag: str = kind.__struct_config__.tag  # type: ignore[assignment]  # ours are all text
+    return tag
 
 
 def fields_of(struct: msgspec.Struct) -> dict[str, Any]:
     """A struct's fields as plain data for traces and transcripts: bytes as text where they are UTF-8."""
-    return {name: _plain(getattr(struct, name)) for name in struct.__struct_fields__}
+    return {name: plain(getattr(struct, name)) for name in struct.__struct_fields__}
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return text_of(value)
-    if isinstance(value, msgspec.Struct):
-        tag = value.__struct_config__.tag
-        inner = fields_of(value)
-        return {"kind": tag, **inner} if tag else inner
-    if isinstance(value, (tuple, list)):
-        return [_plain(item) for item in value]
-    if isinstance(value, dict):
-        return {str(_plain(key)): _plain(item) for key, item in value.items()}
-    if isinstance(value, Enum):
-        return value.value
-    return value
+def plain(value: Any) -> Any:
+    """A value as plain data: bytes as text where they are UTF-8, a message with its `kind`."""
+    return _PLAINLY[type(value)](value)
+
+
+class _Plainly(dict[type[Any], Callable[[Any], Any]]):
+    """How values of a type become plain data, found out once a type: traces and transcripts have millions of them."""
+
+    def __missing__(self, kind: type[Any]) -> Callable[[Any], Any]:
+        self[kind] = how = _how(kind)
+        return how
+
+
+def _how(kind: type[Any]) -> Callable[[Any], Any]:
+    if issubclass(kind, bytes):
+        return text_of
+    if issubclass(kind, msgspec.Struct):
+        return _struct_plainly(kind)
+    if issubclass(kind, (tuple, list)):
+        return lambda items: [_PLAINLY[type(item)](item) for item in items]
+    if issubclass(kind, dict):
+        return lambda items: {str(plain(key)): plain(item) for key, item in items.items()}
+    if issubclass(kind, Enum):
+        return lambda member: member.value
+    return lambda value: value
+
+
+def _struct_plainly(kind: type[msgspec.Struct]) -> Callable[[Any], Any]:
+    tag = kind.__struct_config__.tag
+    first = {"kind": tag} if tag else {}
+    deep = [field.name for field in msgspec.structs.fields(kind) if field.type not in (int, str, float, bool)]
+    as_dict = msgspec.structs.asdict
+
+    def plainly(struct: msgspec.Struct) -> dict[str, Any]:
+        fields = first | as_dict(struct)
+        for name in deep:
+            value = fields[name]
+            fields[name] = _PLAINLY[type(value)](value)
+        return fields
+
+    return plainly
+
+
+_PLAINLY = _Plainly()
 
 
 def text_of(data: bytes) -> str | dict[str, str]:

@@ -5,12 +5,12 @@ A node builds an event only when somebody listens to its kind, so a run without 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, dataclass_transform
 
 import msgspec
 
-from kvsim.core.message import Nanoseconds, NodeId, fields_of
+from kvsim.core.message import Nanoseconds, NodeId, plain
 
 
 @dataclass_transform(frozen_default=True)
@@ -18,7 +18,7 @@ class Event(msgspec.Struct, frozen=True, tag=True, gc=False):
     """Base of all events. A subclass states its tag, `protocol.name`: `quorum.met`, `raft.elected`."""
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One line of a trace: an event, where and when it was, and which entry led to it."""
 
     id: int
@@ -31,12 +31,64 @@ class Entry(msgspec.Struct, frozen=True):
 
     def line(self) -> bytes:
         """The entry as one line of `trace.jsonl`."""
-        kind = str(self.event.__struct_config__.tag)
-        plain: dict[str, Any] = {"id": self.id, "time_ns": self.time_ns, "node": self.node, "event": kind}
+        head = _HEADS[self.node]
+        body = _BODIES[type(self.event)](self.event)
         if self.cause:
-            plain["cause"] = self.cause
-        return msgspec.json.encode(plain | fields_of(self.event)) + b"\n"
+            return b'{"id":%d,"time_ns":%d,"node":%b,"cause":%d,"event"%b\n' % (
+                self.id,
+                self.time_ns,
+                head,
+                self.cause,
+                body,
+            )
+        return b'{"id":%d,"time_ns":%d,"node":%b,"event"%b\n' % (self.id, self.time_ns, head, body)
 
+
+class _Heads(dict[NodeId, bytes]):
+    """Names of nodes as JSON."""
+
+    def __missing__(self, node: NodeId) -> bytes:
+        self[node] = name = msgspec.json.encode(node)
+        return name
+
+
+class _Bodies(dict[type[Event], Callable[[Any], bytes]]):
+    """How events of a kind become JSON, from behind the word `event` on: a trace has millions of them."""
+
+    def __missing__(self, kind: type[Event]) -> Callable[[Any], bytes]:
+        deep = [field.name for field in msgspec.structs.fields(kind) if field.type not in _FLAT]
+        self[kind] = body = _deep_body(kind, deep) if deep else _flat_body
+        return body
+
+
+_FLAT = (int, str, bool, float, tuple[str, ...])
+"""Types of fields that msgspec writes as a trace has them."""
+_encode = msgspec.json.Encoder().encode
+
+
+def _flat_body(event: Event) -> bytes:
+    return _encode(event)[len(b'{"type"') :]
+
+
+def _deep_body(kind: type[Event], deep: Sequence[str]) -> Callable[[Any], bytes]:
+    tag = str(kind.__struct_config__.tag)
+    last: Any = object()
+    written = msgspec.Raw()
+
+    def body(event: Any) -> bytes:
+        nonlocal last, written
+        fields = {"event": tag, **msgspec.structs.asdict(event)}
+        for name in deep:
+            value = fields[name]
+            if value is not last:  # one message goes to several nodes in a row
+                last, written = value, msgspec.Raw(_encode(plain(value)))
+            fields[name] = written
+        return _encode(fields)[len(b'{"event"') :]
+
+    return body
+
+
+_HEADS, _BODIES = _Heads(), _Bodies()
 
 Sink = Callable[[NodeId, Nanoseconds, Event], None]
 
@@ -60,6 +112,10 @@ class Sinks:
     def wants(self, kind: type[Event]) -> bool:
         """Whether anyone listens to this kind."""
         return bool(self._every) or kind in self._by_kind
+
+    def only(self, sink: Sink) -> bool:
+        """Whether nobody listens but this one."""
+        return self._every == [sink] and not self._by_kind
 
     def record(self, node: NodeId, time_ns: Nanoseconds, event: Event) -> None:
         """Give the event to all who listen, in the order in which they began to."""

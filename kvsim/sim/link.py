@@ -237,7 +237,7 @@ class Link:
         message = packet.envelope.message
         event = Sent(self.target.id, tag_of(message), packet.channel.value, packet.size_bytes, message)
         cause = self.network.observer.record(self.source.id, event)
-        packet.envelope = msgspec.structs.replace(packet.envelope, cause=cause)
+        packet.envelope = Envelope(message, packet.envelope.request, packet.envelope.answers, cause)
 
     def _refuse(self, packet: Packet, at: Nanoseconds) -> None:
         """The stream is gone: a restarted peer answers with a reset, one that is down with silence."""
