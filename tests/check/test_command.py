@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from kvsim.cli.check import check
-from kvsim.core.history import History
+from kvsim.core.history import History, Recorder
 from tests.check.worlds import REGISTER, run, story
 
 STALE = "0 put 1 1 2\n0 put 2 3 4\n1 read 1 5 6"
@@ -83,3 +83,83 @@ def test_values_cannot_reach_the_terminal_raw(tmp_path: Path) -> None:
     assert "\x1b" not in output
     assert "\x07" not in output
     assert "[bold]" in output
+
+
+def test_all_tells_the_strongest_level(tmp_path: Path) -> None:
+    late = story("0 put 1 1 2\n0 put 2 3 4\n1 read 1 5 6\n1 read 2 7 8")
+    code, output = judged(tmp_path, late, "--all")
+    assert code == 0
+    assert output.startswith("strongest not refuted: sequential, 4 operations\n  refuted: linearizable: process 1 read ")
+    found = json.loads(judged(tmp_path, late, "--all", "--json")[1])
+    assert found["strongest"] == ["sequential"]
+    assert found["levels"]["causal"] == {"verdict": "not_refuted"}
+
+
+def test_bounds_are_asked_for_and_used(tmp_path: Path) -> None:
+    history = story(STALE)
+    assert judged(tmp_path, history, "--level", "bounded-staleness", "--versions", "1")[0] == 0
+    assert judged(tmp_path, history, "--level", "bounded-staleness", "--seconds", "0.5")[0] == 1
+    code, output = judged(tmp_path, history, "--level", "bounded-staleness")
+    assert (code, "needs --versions or --seconds" in output) == (2, True)
+    assert judged(tmp_path, history, "--level", "convergence", "--after", "4.5")[0] == 0
+    assert judged(tmp_path, history, "--level", "convergence", "--after", "1")[0] == 3
+
+
+def test_a_model_that_the_history_is_not_of_is_refused(tmp_path: Path) -> None:
+    code, output = judged(tmp_path, story("0 create 1 1 2"), "--model", "register")
+    assert (code, "line 1: create is no operation of the model register" in output) == (2, True)
+    assert judged(tmp_path, story("0 create 1 1 2"), "--model", "kv")[0] == 0
+
+
+SKEW = [
+    (0, [["r", "x", None], ["w", "y", 1]]),
+    (1, [["r", "y", None], ["w", "x", 1]]),
+]
+
+
+def write_skew() -> History:
+    recorder = Recorder()
+    for process, mops in SKEW:
+        recorder.invoke(process, process, "txn", None, mops)
+    for process, mops in SKEW:
+        recorder.complete(process, 10 + process, "ok", mops)
+    return recorder.history
+
+
+def test_transactions_are_judged_at_all_levels(tmp_path: Path) -> None:
+    code, output = judged(tmp_path, write_skew())
+    assert code == 1
+    assert output.startswith("transactions: the strongest level not refuted is snapshot-isolation, 2 operations\n")
+    assert "  write-skew: T0 (process 0) read nothing" in output
+    found = json.loads(judged(tmp_path, write_skew(), "--json")[1])
+    assert (found["strongest"], found["anomalies"]) == ("snapshot-isolation", ["G2-item", "write-skew"])
+    assert found["levels"]["serializable"] == "refuted"
+    assert [edge["kind"] for edge in found["evidence"][0]["edges"]] == ["rw", "rw"]
+    assert judged(tmp_path, write_skew(), "--level", "snapshot-isolation")[0] == 0
+    assert judged(tmp_path, write_skew(), "--level", "serializable")[0] == 1
+
+
+def test_a_transaction_that_is_none_is_unreadable(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    path.write_text('{"type":"invoke","process":0,"time":1,"op":"txn","value":[["r","x"]],"index":0}\n')
+    result = CliRunner().invoke(app, [str(path)])
+    assert (result.exit_code, "line 1: a transaction is a list of" in result.output) == (2, True)
+
+
+@pytest.mark.parametrize("ending", [".png", ".svg"])
+def test_witnesses_and_cycles_are_drawn_and_equal_histories_give_equal_pictures(tmp_path: Path, ending: str) -> None:
+    pictures = []
+    for name in ("one", "two"):
+        picture = tmp_path / f"{name}{ending}"
+        assert judged(tmp_path, story(STALE), "--picture", str(picture))[0] == 1
+        cycle = tmp_path / f"{name}-cycle{ending}"
+        assert judged(tmp_path, write_skew(), "--picture", str(cycle))[0] == 1
+        pictures.append((picture.read_bytes(), cycle.read_bytes()))
+    assert pictures[0] == pictures[1]
+    assert len(pictures[0][0]) > 5_000
+    assert len(pictures[0][1]) > 5_000
+
+
+def test_a_picture_of_another_kind_is_refused(tmp_path: Path) -> None:
+    code, output = judged(tmp_path, story(STALE), "--picture", "witness.bmp")
+    assert (code, ".png or .svg" in output) == (2, True)

@@ -114,3 +114,103 @@ def fault(text: str) -> int | None:
     except HistoryError as error:
         return error.line
     return None
+
+
+KV = """\
+{:process 0, :type :invoke, :f :put, :key "a", :value "x"}
+{:process 0, :type :ok, :f :put, :key "a", :value "x"}
+{:process 1, :type :invoke, :f :append, :key "a", :value "y"}
+{:process 2, :type :invoke, :f :append, :key "a", :value "z"}
+{:process 1, :type :ok, :f :append, :key "a", :value "y"}
+{:process 3, :type :invoke, :f :get, :key "a", :value nil}
+{:process 3, :type :ok, :f :get, :key "a", :value "SEEN"}
+{:process 2, :type :info, :f :append, :key "a", :value "z"}
+"""
+
+
+@pytest.mark.parametrize(
+    ("seen", "holds"), [("xy", True), ("xzy", True), ("xyz", True), ("xz", False), ("yx", False), ("x", False), ("", False)]
+)
+def test_texts_that_grow_are_judged_by_what_appends_leave(tmp_path: Path, seen: str, holds: bool) -> None:
+    path = tmp_path / "kv.txt"
+    path.write_text(KV.replace("SEEN", seen))
+    found = read(path)
+    assert [o.op for o in operations(found)] == ["put", "append", "append", "read"]
+    assert isinstance(linearizable(found), NotRefuted) == holds
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (":process 0, :type :invoke, :f :increment, :key \"a\"", "unknown operation"),
+        (":process 0, :type :invoke, :f :get, :value nil", "without :key"),
+        (":process 0, :type :done, :f :get, :key \"a\"", "unknown type"),
+        (":process 9, :type :ok, :f :get, :key \"a\", :value \"\"", "has no operation open"),
+    ],
+)
+def test_what_is_no_event_of_a_growing_text_is_refused_with_its_line(tmp_path: Path, line: str, reason: str) -> None:
+    path = tmp_path / "kv.txt"
+    path.write_text(KV + "{" + line + "}\n")
+    with pytest.raises(HistoryError, match=reason) as refused:
+        read(path)
+    assert refused.value.line == 9
+
+
+def test_transactions_of_jepsen_need_neither_f_nor_process() -> None:
+    found = operations(
+        jepsen("{:type :invoke, :value [[:append 1 2] [:r 1 nil]]}\n{:type :ok, :value [[:append 1 2] [:r 1 [2]]]}")
+    )
+    assert [(o.op, o.answer) for o in found] == [("txn", [["append", 1, 2], ["r", 1, [2]]])]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{:type :invoke, :value [[:inc 1 2]]}", "a micro-operation is"),
+        ("{:type :invoke, :value [[:append 1 [2]]]}", "keys and written values"),
+        ("{:type :invoke, :value 7}", "a transaction is a vector"),
+        ("{:type :ok, :value []}", "has no operation open"),
+        ("{:type :invoke, :value #inst \"2020\"}", "unknown tag '#inst'"),
+    ],
+)
+def test_what_is_no_transaction_is_refused(text: str, reason: str) -> None:
+    with pytest.raises(HistoryError, match=reason) as refused:
+        jepsen(text)
+    assert refused.value.line == 1
+
+
+GOOD = story("0 put 1 1 2\n1 read 1 3 4").dumps().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("number", "line", "reason"),
+    [
+        (4, GOOD[3][:-9], "not an event"),
+        (3, b"", "not an event"),
+        (3, b"\xff", "not"),
+        (2, GOOD[1].replace(b'"time":2.0', b'"time":0.5'), "time runs backwards"),
+        (2, GOOD[1].replace(b'"time":2.0', b'"time":1e300'), "negative or too large"),
+        (1, GOOD[0].replace(b'"value":1', b'"value":' + b"9" * 5_000), "not an event"),
+        (3, GOOD[2].replace(b'"index":2', b'"index":7'), "index 7 where 2 is next"),
+        (2, GOOD[1].replace(b'"process":0', b'"process":8'), "has no operation open"),
+        (3, GOOD[2].replace(b'"time":3.0', b'"time":NaN'), "not an event"),
+        (3, GOOD[2].replace(b'"op":"read"', b'"op":"append","value":"1"'), "not an event"),
+    ],
+)
+def test_a_line_at_fault_is_named_among_good_ones(tmp_path: Path, number: int, line: bytes, reason: str) -> None:
+    path = tmp_path / "history.jsonl"
+    lines = list(GOOD)
+    lines[number - 1] = line
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    with pytest.raises(HistoryError, match=reason) as refused:
+        read(path)
+    assert refused.value.line == number
+
+
+def test_an_endless_line_is_refused_before_it_fills_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kvsim.core.history._LONGEST_LINE_BYTES", 3 << 20)
+    path = tmp_path / "history.jsonl"
+    path.write_bytes(GOOD[0] + b"\n" + b" " * (6 << 20))
+    with pytest.raises(HistoryError, match="longer than 3 MiB") as refused:
+        read(path)
+    assert refused.value.line == 2
