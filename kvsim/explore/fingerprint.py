@@ -105,13 +105,15 @@ class _Walk:
         self._inside(thing, kind)
 
     def _inside(self, thing: Any, kind: type) -> None:
-        for known, look in _LOOKS:
-            if isinstance(thing, known):
-                look(self, thing)
-                return
-        if kind.__module__ == "builtins":
-            raise _NotUnderstood(kind.__qualname__)
-        self._fields(thing)
+        look = _LOOK_OF.get(kind)
+        if look is None:
+            look = next((look for known, look in _LOOKS if isinstance(thing, known)), None)
+            if look is None:
+                if kind.__module__ == "builtins":
+                    raise _NotUnderstood(kind.__qualname__)
+                look = _Walk._fields
+            _LOOK_OF[kind] = look
+        look(self, thing)
 
     # ---- How to look at each kind
 
@@ -175,7 +177,7 @@ class _Walk:
     def _chance(self, thing: Chance) -> None:
         self._tokens.append(thing.path)
         state = thing.uniform01.__self__.getstate()  # type: ignore[attr-defined]
-        self._tokens.append(hashlib.blake2b(repr(state).encode(), digest_size=8).hexdigest())
+        self._tokens.append(str(hash(state)))
 
     def _scope(self, thing: Scope) -> None:
         # Its coroutines are found where they wait.
@@ -221,3 +223,5 @@ _LOOKS: tuple[tuple[Any, Callable[[_Walk, Any], None]], ...] = (
     (msgspec.Struct, _Walk._struct),
 )
 """How to look at what; the first that fits. All else by its attributes."""
+_LOOK_OF: dict[type, Callable[[_Walk, Any], None]] = {}
+"""The same by kind, as far as kinds have been met."""

@@ -14,7 +14,7 @@ from typing import Annotated
 import msgspec
 
 from kvsim.core.axes import Replication, Site
-from kvsim.core.design import Design
+from kvsim.core.design import Cluster, Design
 from kvsim.core.guarantee import Level, Promise, durability
 from kvsim.core.host import Recovered
 from kvsim.core.message import Message, Nanoseconds, NodeId
@@ -39,6 +39,7 @@ from kvsim.core.replica import NO_REQUEST, Change, Record, change_for, judge
 from kvsim.core.trace import Event
 from kvsim.core.version import NEVER, Version
 from kvsim.core.waiting import Acks
+from kvsim.strategies.replication.quorum_invariants import QuorumInvariants
 from kvsim.strategies.replication.scanning import Rows, ScanPart, merged, vouched_rows
 
 RETRIES_KEPT = 65_536
@@ -114,6 +115,10 @@ class Quorum(Replication):
     @classmethod
     def usual_consistency(cls, settings: QuorumSettings) -> str:
         return "eventual"
+
+    @classmethod
+    def invariants(cls, settings: QuorumSettings, design: Design, cluster: Cluster) -> QuorumInvariants:
+        return QuorumInvariants(settings.w if design.durability == "disk" else 0)
 
     @classmethod
     def refusals(cls, settings: QuorumSettings, design: Design) -> Iterable[str]:

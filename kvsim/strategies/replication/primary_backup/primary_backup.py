@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kvsim.core.axes import Site
-from kvsim.core.design import Design
+from kvsim.core.design import Cluster, Design
 from kvsim.core.guarantee import Level, Promise
 from kvsim.core.message import NodeId
 from kvsim.core.node import Component
@@ -27,6 +27,7 @@ from kvsim.core.operation import (
     Written,
 )
 from kvsim.core.replica import Record
+from kvsim.strategies.replication.primary_backup.invariants import PrimaryBackupInvariants
 from kvsim.strategies.replication.primary_backup.primary import Primary, not_stored_by_all
 from kvsim.strategies.replication.primary_backup.settings import PrimaryBackupSettings, contradictions, promised
 from kvsim.strategies.replication.primary_backup.view_service import ViewService
@@ -56,6 +57,12 @@ class PrimaryBackup(Primary):
     @classmethod
     def service(cls, site: Site, settings: PrimaryBackupSettings) -> Component:
         return ViewService(site, settings)
+
+    @classmethod
+    def invariants(
+        cls, settings: PrimaryBackupSettings, design: Design, cluster: Cluster
+    ) -> PrimaryBackupInvariants:
+        return PrimaryBackupInvariants(keeps_all=settings.mode == "sync" and design.durability == "disk")
 
     @classmethod
     def refusals(cls, settings: PrimaryBackupSettings, design: Design) -> Iterable[str]:

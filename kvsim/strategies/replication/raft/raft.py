@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kvsim.core.design import Design
+from kvsim.core.design import Cluster, Design
 from kvsim.core.guarantee import Level, Promise, durability
 from kvsim.core.message import Failure
 from kvsim.core.operation import (
@@ -27,6 +27,7 @@ from kvsim.core.operation import (
 )
 from kvsim.core.settings import shown_duration
 from kvsim.strategies.replication.raft.election import Elections
+from kvsim.strategies.replication.raft.invariants import RaftInvariants
 from kvsim.strategies.replication.raft.state import RaftSettings
 from kvsim.strategies.replication.scanning import page_of
 
@@ -44,6 +45,10 @@ class Raft(Elections):
     @classmethod
     def usual_consistency(cls, settings: RaftSettings) -> str:
         return "eventual" if settings.reads == "follower" else "linearizable"
+
+    @classmethod
+    def invariants(cls, settings: RaftSettings, design: Design, cluster: Cluster) -> RaftInvariants:
+        return RaftInvariants(len(cluster.data))
 
     @classmethod
     def refusals(cls, settings: RaftSettings, design: Design) -> Iterable[str]:
