@@ -8,9 +8,11 @@ from typing import BinaryIO
 from kvsim.check.verdict import Verdict
 from kvsim.core.message import MILLISECOND, SECOND
 from kvsim.core.stock import held_by
+from kvsim.lab.client_trace import ClientTrace
 from kvsim.lab.experiment import Setup
 from kvsim.lab.measures import MEASURES
 from kvsim.lab.metrics import measure
+from kvsim.lab.nemesis import with_faults_drawn
 from kvsim.lab.observations import Costs, Observations, Stock, stock_from
 from kvsim.lab.promises import judge_run
 from kvsim.lab.sim_driver import SimDriver
@@ -65,12 +67,15 @@ def simulate(
     progress: Progress | None = None,
 ) -> Run:
     """Run a setup in the simulated world."""
+    setup = with_faults_drawn(setup, seed)
     assert setup.world is not None, "it was made for the real world"
     world = World(setup.design, setup.cluster, setup.world, seed)
     if trace is not None:
         world.trace_to(lambda entry: trace.write(entry.line()))
     stage = SimStage(world, setup)
     story = Story(stage, setup, seed)
+    if trace is not None:
+        story.clients.heard = ClientTrace(world.observer)
     stage.play(story, progress)
     seen = story.seen(difference(*stage.counts), stock_of(world))
     return judged(setup, seed, seen, measures, tuple(f"{node}: {error!r}" for node, error in world.failures))

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 from kvsim.lab.artefacts import Artefacts, no_traceback
 from kvsim.lab.experiment import Experiment, Setup, Trace
 from kvsim.lab.finished import Finished
+from kvsim.lab.nemesis import with_faults_drawn
 from kvsim.lab.outcome import Outcome, read_outcome
 from kvsim.lab.provenance import key_of
 from kvsim.lab.report import Report
@@ -171,7 +172,8 @@ class Sweep:
         return outcome is not None
 
     def _keep(self, one: _Asked, outcome: Outcome) -> None:
-        run = outcome.run(one.setup, one.task.seed, partial(self._finished.seen, one.key))
+        setup = with_faults_drawn(one.setup, one.task.seed)
+        run = outcome.run(setup, one.task.seed, partial(self._finished.seen, one.key))
         self._runs[one.label] = run
         self.artefacts.keep(run, one.task.traced)
         if outcome.trace is not None:

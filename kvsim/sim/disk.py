@@ -89,9 +89,11 @@ class SimDisk:
         leaves_ns: Callable[[], Nanoseconds],
         following: Callable[[], int],
         done: Done,
+        appended: Callable[[str, int], None],
     ) -> None:
         self._engine, self._storage, self._settings = engine, storage, storage.settings
         self._leaves_ns, self._following, self._done = leaves_ns, following, done
+        self._appended = appended
         self.powered = True
 
     def append(self, file: str, data: bytes) -> Future[None]:
@@ -103,6 +105,7 @@ class SimDisk:
             return refused
         self._storage.open(file).content += data
         if not self._settings.append_ns:
+            self._appended(file, len(data))
             return completed(None)
         return self._queue(self._settings.append_ns, 0, "append", file, lambda stored: None)
 

@@ -52,11 +52,12 @@ class TimerFired(Event, tag="world.timer"):
 
 
 class DiskDone(Event, tag="world.disk"):
-    """An operation of a disk has taken effect; after a `sync` the file's `size_bytes` bytes outlive a crash."""
+    """An operation of a disk has taken effect."""
 
     operation: str
     file: str
     size_bytes: int
+    """Of an `append` what it added; of a `sync` or `replace` what of the file outlives a crash from now on."""
 
 
 class Crashed(Event, tag="world.crashed"):
@@ -89,6 +90,27 @@ class FaultEnded(Event, tag="world.fault_ended"):
 
     fault: str
     nodes: tuple[NodeId, ...]
+
+
+class Invoked(Event, tag="client.invoked"):
+    """A client begins an operation. Recorded at the client, as are its completion and all that is in the history."""
+
+    index: int
+    """The line of `history.jsonl`, counted from 0."""
+    process: int
+    operation: str
+    key: Any
+    value: Any = None
+
+
+class Completed(Event, tag="client.completed"):
+    """A client's operation ended for it: `ok`, `fail` (certainly not done), or `info` (nobody knows)."""
+
+    index: int
+    process: int
+    operation: str
+    outcome: str
+    value: Any = None
 
 
 class Tracer:

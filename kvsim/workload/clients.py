@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from kvsim.core.chance import Chance
-from kvsim.core.history import OperationName, Outcome, Recorder
+from kvsim.core.history import Event, OperationName, Outcome, Recorder
 from kvsim.core.message import MILLISECOND, SECOND, Failure, Nanoseconds
 from kvsim.core.operation import ERRORS, AnyOperation, AnyResult, CompareAndSet, Found, Key, Page, Scan
 from kvsim.workload.driver import Driver
@@ -64,6 +64,8 @@ class Client:
         clients, driver = self.clients, self.clients.driver
         process, door = self.process, self._door(door)
         index = clients.recorder.invoke(process, driver.now(), *_asked(operation))
+        if clients.heard is not None:
+            clients.heard(self.name, clients.recorder.history.events[-1])
         if intended_ns is not None and intended_ns != driver.now():
             clients.told.intended_ns[index] = intended_ns
         if clients.sent is not None:
@@ -77,6 +79,8 @@ class Client:
             if outcome == "info":
                 self.process = clients.new_process()
             clients.recorder.complete(process, driver.now(), outcome, _answer(result))
+            if clients.heard is not None:
+                clients.heard(self.name, clients.recorder.history.events[-1])
             clients.open -= 1
             ended(outcome, result)
 
@@ -114,6 +118,8 @@ class Clients:
         self.not_loaded = 0
         self.sent: dict[int, tuple[str, str]] | None = None
         """Where somebody wants to know: the client and the door of each operation, by the index of its invocation."""
+        self.heard: Callable[[str, Event], None] | None = None
+        """Told each event of the history as it happens, with the client's name."""
         self.open = 0
         """Operations under way."""
         self.stopped = False
