@@ -36,7 +36,7 @@ def bench(
     """
     from kvsim.core.settings import shown_duration
     from kvsim.lab.experiment import load
-    from kvsim.lab.real_run import OwnCluster, RunningCluster, about_ns, on_own_clusters, on_running_cluster
+    from kvsim.lab.real_run import FINDINGS, OwnCluster, RunningCluster, about_ns, on_own_clusters, on_running_cluster
     from kvsim.lab.sweep import RunOne
 
     loaded = load(experiment, set_ or ())
@@ -53,4 +53,6 @@ def bench(
     if not json:
         runs = f"{loaded.runs} runs" if loaded.runs > 1 else "1 run"
         print(f"{runs} in real time: about {shown_duration(about_ns(loaded))}", file=sys.stderr, flush=True)
+        if loaded.expectations:
+            print(FINDINGS, file=sys.stderr, flush=True)
     run_and_show(loaded, run_one, seed, folder, "none", json)
