@@ -28,7 +28,7 @@ from kvsim.real.supervisor import Supervisor, new_cluster_file
 ROUNDS = 5
 CLIENTS, VALUE_BYTES, KEYS = 64, 100, 10_000
 OPERATIONS = 10_000
-"""For kvsim in each round; redis-server gets ten times as many."""
+"""For kvsim in each round; redis-server gets four times as many."""
 DESIGN = {
     "replication": {"strategy": "quorum", "n": 3, "r": 2, "w": 2},
     "consistency": "eventual",
@@ -108,7 +108,7 @@ def stores() -> Iterator[dict[str, Run | str]]:
                 "kvsim, framed TCP": lambda kind: by_framed_tcp(cluster, pids, OPERATIONS, kind),
                 "redis-server": redis
                 if isinstance(redis, str)
-                else lambda kind: by_redis_benchmark(redis[0], [redis[1]], 10 * OPERATIONS, kind),
+                else lambda kind: by_redis_benchmark(redis[0], [redis[1]], 4 * OPERATIONS, kind),
             }
             if shutil.which("redis-benchmark") is None:
                 absent = "not measured: redis-benchmark is not installed (Debian: apt-get install redis-tools)"
