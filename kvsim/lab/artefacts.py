@@ -15,13 +15,16 @@ import msgspec
 from kvsim.check.verdict import Refuted, verdict_as_json
 from kvsim.core.settings import SettingsError
 from kvsim.lab.experiment import Experiment, Setup
+from kvsim.lab.nemesis import with_faults_drawn
 from kvsim.lab.provenance import outside_files, outside_strategies, versions
 from kvsim.lab.run import Run
+from kvsim.sim.nemesis import schedule_toml
 from kvsim.sim.settings import describe_world
 
 if TYPE_CHECKING:
     from kvsim.lab.report import Report
 
+SCHEDULE = "The faults of this run, drawn by the nemesis: put them in place of [nemesis] to edit and cut them."
 FOLDERS_KEPT = 50
 """Of more runs than this, only those that failed, were traced or broke a promise keep a folder."""
 
@@ -60,6 +63,9 @@ class Artefacts:
             (folder / "run.json").write_bytes(as_json(describe_run(run, self.experiment)))
             (folder / "metrics.json").write_bytes(as_json(run.metrics))
             run.seen.history.to_jsonl(folder / "history.jsonl")
+            if any(setup.nemesis is not None for setup in self.experiment.setups):
+                schedule = with_faults_drawn(run.setup, run.seed).table.get("faults", [])
+                (folder / "schedule.toml").write_text(schedule_toml(schedule, SCHEDULE), encoding="utf-8")
 
     def finish(self, report: Report) -> None:
         """Write what is over all runs."""
@@ -86,16 +92,17 @@ def as_json(data: Any) -> bytes:
 def describe_run(run: Run, experiment: Experiment) -> dict[str, Any]:
     """`run.json`: all that decides a run, and in short what came of it."""
     seen, folder = run.seen, experiment.path.resolve().parent
+    setup = with_faults_drawn(run.setup, run.seed)
     measure = {"measure": {"use": list(experiment.measures)}} if experiment.measures else {}
     return {
         "experiment": experiment.name,
         "title": experiment.title,
-        "where": dict(run.setup.where),
+        "where": dict(setup.where),
         "seed": run.seed,
-        "again": {"folder": str(folder), "tables": run.setup.table | measure},
-        **describe_setup(run.setup),
+        "again": {"folder": str(folder), "tables": setup.table | measure},
+        **describe_setup(setup),
         "versions": versions(),
-        "outside": {"strategies": outside_strategies(run.setup), "files": outside_files(run.setup, folder)},
+        "outside": {"strategies": outside_strategies(setup), "files": outside_files(setup, folder)},
         "phases_s": {name.removesuffix("_ns"): value / 1e9 for name, value in seen.phases._asdict().items()},
         "faults_s": [
             {"name": fault.name, "start": fault.start_ns / 1e9, "end": fault.end_ns / 1e9, "nodes": list(fault.nodes)}

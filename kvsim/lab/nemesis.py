@@ -20,8 +20,8 @@ LOOK_NS = 3 * SECOND
 
 
 def with_faults_drawn(setup: Setup, seed: int) -> Setup:
-    """The setup with the faults that its nemesis draws for this seed, added to its own; itself if it has none."""
-    if setup.nemesis is None:
+    """The setup with the faults that its nemesis draws for this seed, added to its own; itself where none draws any."""
+    if setup.nemesis is None or setup.world is None:
         return setup
     tables = drawn(setup, setup.nemesis, seed)
     table = {key: value for key, value in setup.table.items() if key != "nemesis"}
