@@ -15,7 +15,7 @@ from pathlib import Path
 
 import typer
 
-from kvsim.cli import bench, check, client, explore, list_, new, serve, simulate, sweep, where
+from kvsim.cli import bench, check, client, explore, list_, new, replay, serve, simulate, sweep, trace, where
 
 BAD_INPUT = 2
 DEFECT = 70
@@ -46,6 +46,8 @@ app = typer.Typer(
 _COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("simulate", simulate.simulate),
     ("sweep", sweep.sweep),
+    ("replay", replay.replay),
+    ("trace", trace.trace),
     ("bench", bench.bench),
     ("serve", serve.serve),
     ("where", where.where),
