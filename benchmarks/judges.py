@@ -74,12 +74,8 @@ def shifted(operations: int, clients: int, keys: int) -> History:
     """The same clients, each with a clock of its own: sequentially consistent, and hardly ever linearizable."""
     random = Random(3)
     offsets = [random.randrange(50_000_000) for _ in range(clients)]
-    moved = sorted(
-        registers(operations, clients, keys).events, key=lambda e: (e.time_ns + offsets[e.process], e.index)
-    )
-    return History(
-        structs.replace(e, index=i, time_ns=e.time_ns + offsets[e.process]) for i, e in enumerate(moved)
-    )
+    moved = sorted(registers(operations, clients, keys).events, key=lambda e: (e.time_ns + offsets[e.process], e.index))
+    return History(structs.replace(e, index=i, time_ns=e.time_ns + offsets[e.process]) for i, e in enumerate(moved))
 
 
 def lists(count: int, clients: int = 20, keys: int = 5_000, skewed: bool = False) -> History:
@@ -140,7 +136,9 @@ CASES: dict[str, Case] = {
     "linearizable, one key, a tenth of the writes unknown": Case(
         lambda: registers(100_000, 15, 1, unknown=0.1), linearizable, 1.8
     ),
-    "linearizable by search, values repeat, 8 clients": Case(lambda: registers(20_000, 8, 1, unique=False), linearizable),
+    "linearizable by search, values repeat, 8 clients": Case(
+        lambda: registers(20_000, 8, 1, unique=False), linearizable
+    ),
     "sequential": Case(lambda: shifted(20_000, 20, 100), _level("sequential")),
     "causal": Case(lambda: shifted(20_000, 20, 100), _level("causal")),
     "causal-memory": Case(lambda: shifted(20_000, 20, 100), _level("causal-memory")),

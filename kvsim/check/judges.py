@@ -27,6 +27,10 @@ class Limited(NamedTuple):
     after_ns: int | None = None
 
 
+DEFAULT = Limited()
+"""The limits that hold where none is given."""
+
+
 class Judge(NamedTuple):
     """A judge, and in a few words what it means to pass it."""
 
@@ -98,7 +102,7 @@ IMPLIES: Mapping[str, tuple[str, ...]] = {
 """Consistency, strongest first: a history that passes the one passes the others too."""
 
 
-def consistency_levels(history: History, limited: Limited = Limited()) -> dict[str, Verdict]:
+def consistency_levels(history: History, limited: Limited = DEFAULT) -> dict[str, Verdict]:
     """The verdict on every consistency level; what follows from a stronger one is not judged again."""
     verdicts: dict[str, Verdict] = {}
     # A scan or transaction counts for causality and sessions, but not for the two strongest levels.

@@ -3,6 +3,7 @@
 What precedes an act is closed under session order, so a number for each session says it all.
 """
 
+import itertools
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -40,7 +41,6 @@ class WritesByKey:
                 at -= 1
             if at >= 0:
                 yield writes[at]
-
 
     def first_left(self, key: object, done: Sequence[int]) -> Iterator[Act]:
         """Of each session, the first write of the key that is not done."""
@@ -141,7 +141,7 @@ def causal_edges(sessions: Sequence[Sequence[Act]], acts: Sequence[Act]) -> Edge
     """Session order and reads-from."""
     edges: Edges = {}
     for own in sessions:
-        for act, after in zip(own, own[1:], strict=False):
+        for act, after in itertools.pairwise(own):
             edges.setdefault(act.number, []).append((after.number, None))
     for act in acts:
         if act.source is not None:

@@ -74,7 +74,7 @@ class _Views:
         return True
 
     def _grow(self) -> bool:
-        """One pass over all acts in the order of time: sets of earlier acts are mostly complete when they are needed."""
+        """One pass over all acts in the order of time: what earlier acts saw is then mostly known."""
         count = len(self.sessions.sessions)
         written, seen, read = [0] * count, [0] * count, [0] * count
         grown = False

@@ -1,5 +1,6 @@
 """How witnesses tell of orders: a circle with a reason for each step, a way through sessions and reads."""
 
+import itertools
 from collections.abc import Sequence
 
 from kvsim.check.order import Edges, ring
@@ -29,7 +30,7 @@ def bends(way: list[Act]) -> list[Act]:
 def in_words(way: Sequence[Act]) -> str:
     """A way through the causal order: who returned what, and what came after it in the same session."""
     parts = [called(way[0])]
-    for a, b in zip(way, way[1:], strict=False):
+    for a, b in itertools.pairwise(way):
         if b.source is a and a.session != b.session:
             parts.append(f"which was seen when {say(b, True)}")
         else:
@@ -45,7 +46,7 @@ def circle(acts: Sequence[Act], edges: Edges, claim: str, around: Sequence[int] 
     numbers = around or ring(len(acts), edges)
     reasons: list[str] = []
     told: list[Act] = []
-    for a, b in zip(numbers, numbers[1:], strict=False):
+    for a, b in itertools.pairwise(numbers):
         first, second = acts[a], acts[b]
         told.append(first)
         why = next((by for target, by in edges.get(a, ()) if target == b), None)

@@ -104,22 +104,21 @@ def _clearly_kept(operations: Sequence[Operation]) -> bool:
         begins[value] = o.invoked
         if o.completed < ends.get(value, NEVER):
             ends[value] = o.completed
-    forward: list[tuple[int, int]] = []
-    backward: list[tuple[int, int]] = []
-    for value, end in ends.items():
-        if end < written.get(value, NEVER):
-            return False  # read before it was written, or never written
-        begin = begins[value]
-        (forward if end < begin else backward).append((end, begin))
     if ends and min(ends.values()) < absent:
         return False
-    forward.sort()
+    if any(end < written.get(value, NEVER) for value, end in ends.items()):
+        return False  # read before it was written, or never written
+    return _no_zones_clash([(end, begins[value]) for value, end in ends.items()])
+
+
+def _no_zones_clash(zones: Sequence[tuple[int, int]]) -> bool:
+    """Whether no two forward zones overlap, and no backward zone lies in a forward one."""
+    forward = sorted(zone for zone in zones if zone[0] < zone[1])
     if any(b[0] < a[1] for a, b in pairwise(forward)):
         return False
     starts = [end for end, _ in forward]
-    for end, begin in backward:
-        i = bisect_left(starts, begin) - 1
-        if i >= 0 and end < forward[i][1]:
+    for end, begin in zones:
+        if end > begin and (i := bisect_left(starts, begin)) and end < forward[i - 1][1]:
             return False
     return True
 

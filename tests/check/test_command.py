@@ -89,7 +89,9 @@ def test_all_tells_the_strongest_level(tmp_path: Path) -> None:
     late = story("0 put 1 1 2\n0 put 2 3 4\n1 read 1 5 6\n1 read 2 7 8")
     code, output = judged(tmp_path, late, "--all")
     assert code == 0
-    assert output.startswith("strongest not refuted: sequential, 4 operations\n  refuted: linearizable: process 1 read ")
+    assert output.startswith(
+        "strongest not refuted: sequential, 4 operations\n  refuted: linearizable: process 1 read "
+    )
     found = json.loads(judged(tmp_path, late, "--all", "--json")[1])
     assert found["strongest"] == ["sequential"]
     assert found["levels"]["causal"] == {"verdict": "not_refuted"}

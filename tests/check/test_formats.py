@@ -129,7 +129,8 @@ KV = """\
 
 
 @pytest.mark.parametrize(
-    ("seen", "holds"), [("xy", True), ("xzy", True), ("xyz", True), ("xz", False), ("yx", False), ("x", False), ("", False)]
+    ("seen", "holds"),
+    [("xy", True), ("xzy", True), ("xyz", True), ("xz", False), ("yx", False), ("x", False), ("", False)],
 )
 def test_texts_that_grow_are_judged_by_what_appends_leave(tmp_path: Path, seen: str, holds: bool) -> None:
     path = tmp_path / "kv.txt"
@@ -142,10 +143,10 @@ def test_texts_that_grow_are_judged_by_what_appends_leave(tmp_path: Path, seen: 
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        (":process 0, :type :invoke, :f :increment, :key \"a\"", "unknown operation"),
+        (':process 0, :type :invoke, :f :increment, :key "a"', "unknown operation"),
         (":process 0, :type :invoke, :f :get, :value nil", "without :key"),
-        (":process 0, :type :done, :f :get, :key \"a\"", "unknown type"),
-        (":process 9, :type :ok, :f :get, :key \"a\", :value \"\"", "has no operation open"),
+        (':process 0, :type :done, :f :get, :key "a"', "unknown type"),
+        (':process 9, :type :ok, :f :get, :key "a", :value ""', "has no operation open"),
     ],
 )
 def test_what_is_no_event_of_a_growing_text_is_refused_with_its_line(tmp_path: Path, line: str, reason: str) -> None:
@@ -170,7 +171,7 @@ def test_transactions_of_jepsen_need_neither_f_nor_process() -> None:
         ("{:type :invoke, :value [[:append 1 [2]]]}", "keys and written values"),
         ("{:type :invoke, :value 7}", "a transaction is a vector"),
         ("{:type :ok, :value []}", "has no operation open"),
-        ("{:type :invoke, :value #inst \"2020\"}", "unknown tag '#inst'"),
+        ('{:type :invoke, :value #inst "2020"}', "unknown tag '#inst'"),
     ],
 )
 def test_what_is_no_transaction_is_refused(text: str, reason: str) -> None:

@@ -14,7 +14,9 @@ from kvsim.core.history import HistoryError
 FOLDER = Path(__file__).parents[2].parent / "shared" / "data" / "histories"
 NAMES = {"holds": "not_refuted", "violated": "refuted"}
 ENTRIES = json.loads((FOLDER / "manifest.json").read_text())["histories"] if FOLDER.exists() else []
-ABSENT = pytest.mark.skipif(not ENTRIES, reason="the histories of known verdict do not lie in shared/ beside this checkout")
+ABSENT = pytest.mark.skipif(
+    not ENTRIES, reason="the histories of known verdict do not lie in shared/ beside this checkout"
+)
 
 
 @ABSENT

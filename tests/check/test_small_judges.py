@@ -43,7 +43,10 @@ def test_reads_begun_before_the_quiet_do_not_count() -> None:
     [
         ("0 put 1 1 2\n1 put 2 3 4 fail\n2 read 2 5 6", "whose write had failed"),
         ("0 put 1 1 2\n2 read 7 5 6", "which nobody wrote"),
-        ("0 put 1 1 2\n2 read nothing 5 6", "process 0's write of 1 was acknowledged at 2.000 s and nothing deleted it"),
+        (
+            "0 put 1 1 2\n2 read nothing 5 6",
+            "process 0's write of 1 was acknowledged at 2.000 s and nothing deleted it",
+        ),
     ],
 )
 def test_agreement_on_what_cannot_be_is_no_convergence(text: str, because: str) -> None:
@@ -135,7 +138,11 @@ def most_versions_behind(history: History) -> int:
     for read in found:
         if read.op != "read" or read.outcome != "ok":
             continue
-        ends = [o.completed for o in changes if (None if o.op in ERASURES else o.value) == read.answer and o.invoked < read.completed]
+        ends = [
+            o.completed
+            for o in changes
+            if (None if o.op in ERASURES else o.value) == read.answer and o.invoked < read.completed
+        ]
         if read.answer is None:
             ends.append(-1)
         if ends:

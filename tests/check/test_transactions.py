@@ -1,7 +1,7 @@
 """Transactions: named anomalies, and levels against their definition on small random histories."""
 
 from collections.abc import Iterator
-from itertools import permutations, product
+from itertools import pairwise, permutations, product
 from random import Random
 from typing import Any
 
@@ -34,7 +34,8 @@ def told(*lines: tuple[Any, ...]) -> History:
 
 TEXTBOOK = {
     "G0: two transactions write two lists in different orders": (
-        [(0, 1, 9, "ok", [["append", "x", 1], ["append", "y", 1]]), (1, 2, 9, "ok", [["append", "x", 2], ["append", "y", 2]]),
+        [(0, 1, 9, "ok", [["append", "x", 1], ["append", "y", 1]]),
+         (1, 2, 9, "ok", [["append", "x", 2], ["append", "y", 2]]),
          (2, 10, 11, "ok", [["r", "x", [1, 2]], ["r", "y", [2, 1]]])],
         "none", {"G0"},
     ),
@@ -42,7 +43,8 @@ TEXTBOOK = {
         [(0, 1, 2, "fail", [["append", "x", 1]]), (1, 3, 4, "ok", [["r", "x", [1]]])], "read-uncommitted", {"G1a"},
     ),
     "G1b: an intermediate read": (
-        [(0, 1, 5, "ok", [["w", "x", 1], ["w", "x", 2]]), (1, 2, 4, "ok", [["r", "x", 1]])], "read-uncommitted", {"G1b", "G-single"},
+        [(0, 1, 5, "ok", [["w", "x", 1], ["w", "x", 2]]), (1, 2, 4, "ok", [["r", "x", 1]])],
+        "read-uncommitted", {"G1b", "G-single"},
     ),
     "G1c: each read what the other wrote": (
         [(0, 1, 5, "ok", [["w", "x", 1], ["r", "y", 1]]), (1, 2, 4, "ok", [["w", "y", 1], ["r", "x", 1]])],
@@ -96,7 +98,10 @@ def test_each_edge_of_a_cycle_has_its_sentence() -> None:
     [anomaly] = transactions(told(*lines)).anomalies
     assert [kind for _, _, kind in anomaly.steps] == ["rw", "wr", "rw", "wr"]
     assert anomaly.sentence.count(";") == 3
-    assert 'T2 (process 2) read nothing from "y" and so did not see 1, with which T1 (process 1) replaced it' in anomaly.sentence
+    assert (
+        'T2 (process 2) read nothing from "y" and so did not see 1, with which T1 (process 1) replaced it'
+        in anomaly.sentence
+    )
     assert 'T3 (process 3) read 1 from "y", which T1 (process 1) wrote' in anomaly.sentence
 
 
@@ -109,7 +114,10 @@ def test_a_level_is_refuted_with_the_anomaly_that_it_forbids() -> None:
 
 
 def test_a_transaction_of_unknown_outcome_committed_if_it_was_seen() -> None:
-    seen = [(0, 1, 2, "info", [["append", "x", 1], ["append", "y", 1]]), (1, 3, 4, "ok", [["r", "x", [1]], ["r", "y", []]])]
+    seen = [
+        (0, 1, 2, "info", [["append", "x", 1], ["append", "y", 1]]),
+        (1, 3, 4, "ok", [["r", "x", [1]], ["r", "y", []]]),
+    ]
     assert transactions(told(*seen)).strongest == "read-committed"
     unseen = [seen[0], (1, 3, 4, "ok", [["r", "x", []], ["r", "y", []]])]
     assert transactions(told(*unseen)).strongest == "strict-serializable"
@@ -154,7 +162,9 @@ def small(random: Random, count: int, lists: bool) -> History:
                 state = before[: random.randint(0, len(before))] if lists else random.choice([None, *others])
                 mop[2] = state
         begin = random.uniform(0, 6)
-        lines.append((number % 3 if random.random() < 0.5 else 10 + number, begin, begin + random.uniform(0.1, 3), "ok", mops))
+        lines.append(
+            (number % 3 if random.random() < 0.5 else 10 + number, begin, begin + random.uniform(0.1, 3), "ok", mops)
+        )
     last: dict[int, float] = {}
     for i, (process, begin, end, outcome, mops) in enumerate(lines):  # a process does one after the other
         begin = max(begin, last.get(process, 0) + 0.01)
@@ -195,7 +205,7 @@ def _level(txns: Any, starts: list[int], keys: dict[str, dict[Any, int]], orders
     edges: set[tuple[int, int, str]] = set()
     for key, order in orders.items():
         writers = [keys[key][v] for v in order]
-        edges |= {(a, b, "ww") for a, b in zip(writers, writers[1:], strict=False)}
+        edges |= {(a, b, "ww") for a, b in pairwise(writers)}
         for t, e in enumerate(txns):
             for f, k, value in e.value:
                 if f == "r" and k == key:
@@ -206,7 +216,12 @@ def _level(txns: Any, starts: list[int], keys: dict[str, dict[Any, int]], orders
                     if at + 1 < len(order):
                         edges.add((t, writers[at + 1], "rw"))
     edges = {(a, b, kind) for a, b, kind in edges if a != b}
-    process = {(a, b, "p") for a in range(len(txns)) for b in range(len(txns)) if txns[a].process == txns[b].process and starts[a] < starts[b]}
+    process = {
+        (a, b, "p")
+        for a in range(len(txns))
+        for b in range(len(txns))
+        if txns[a].process == txns[b].process and starts[a] < starts[b]
+    }
     realtime = {(a, b, "rt") for a in range(len(txns)) for b in range(len(txns)) if txns[a].index < starts[b]}
     level = _worst(edges)
     if level == 7 and not nx.is_directed_acyclic_graph(nx.DiGraph([(a, b) for a, b, _ in edges | process])):

@@ -63,19 +63,22 @@ def _reads(found: Dependencies, t: Transaction) -> Iterator[Anomaly]:
         for value in values:
             writer = found.of.writer.get((key, value))
             if writer is None:
-                yield Anomaly("unwritten-read", (t,), f"{called(t)} read {shown(value)} from {shown(key)}, which nobody wrote")
+                yield Anomaly(
+                    "unwritten-read", (t,), f"{called(t)} read {shown(value)} from {shown(key)}, which nobody wrote"
+                )
             elif writer.outcome == "fail":
                 yield Anomaly(
                     "G1a", (writer, t),
-                    f"{called(t)} read {shown(value)} from {shown(key)}, which {called(writer)} wrote before it aborted",
+                    f"{called(t)} read {shown(value)} from {shown(key)}, "
+                    f"which {called(writer)} wrote before it aborted",
                 )  # fmt: skip
         if values:
             writer = found.of.writer.get((key, values[-1]))
             if writer is not None and writer is not t and (last := written(writer)[key][-1]) != values[-1]:
                 yield Anomaly(
                     "G1b", (writer, t),
-                    f"{called(t)} read {shown(values[-1])} from {shown(key)}, a state in the middle of {called(writer)}, "
-                    f"which went on to write {shown(last)}",
+                    f"{called(t)} read {shown(values[-1])} from {shown(key)}, "
+                    f"a state in the middle of {called(writer)}, which went on to write {shown(last)}",
                 )  # fmt: skip
 
 
@@ -139,6 +142,7 @@ def _lost_updates(found: Dependencies) -> Iterator[Anomaly]:
             if other is not t:
                 yield Anomaly(
                     "lost-update", (other, t),
-                    f"{called(other)} and {called(t)} both read {shown(value or None)} from {shown(key)} and both wrote it: "
+                    f"{called(other)} and {called(t)} both read {shown(value or None)} from {shown(key)} "
+                    "and both wrote it: "
                     "one did not see the other's change",
                 )  # fmt: skip

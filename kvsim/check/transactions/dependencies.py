@@ -144,7 +144,7 @@ class Dependencies:
         return graph
 
     def realtime(self) -> Graph:
-        """Each committed transaction comes before those that began after its end; what follows from others is left out."""
+        """Each committed transaction comes before those that began after its end; what follows is left out."""
         graph: Graph = [[] for _ in self.of.all]
         moments = [(t.invoked, t) for t in self.of.all if t.committed]
         moments += [(t.completed, t) for t in self.of.all if t.committed and t.completed != NEVER]

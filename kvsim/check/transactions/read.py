@@ -87,7 +87,9 @@ class Transactions:
 
 
 def _malformed(t: Transaction) -> HistoryError:
-    return HistoryError(t.invoked + 1, 'a transaction is a list of ["r", key, answer], ["append", key, x], ["w", key, x]')
+    return HistoryError(
+        t.invoked + 1, 'a transaction is a list of ["r", key, answer], ["append", key, x], ["w", key, x]'
+    )
 
 
 def external_reads(t: Transaction) -> list[tuple[Any, Any]]:

@@ -25,7 +25,8 @@ def reason(found: Dependencies, a: Transaction, b: Transaction, kind: str) -> st
     if kind == "process":
         return f"{called(a)} came before {called(b)} in their process"
     if kind == "realtime":
-        return f"{called(a)} ended at {at(a.operation.completed_ns)}, before {called(b)} began at {at(b.operation.invoked_ns)}"
+        ended, began = at(a.operation.completed_ns), at(b.operation.invoked_ns)
+        return f"{called(a)} ended at {ended}, before {called(b)} began at {began}"
     how = {"ww": _overwrote, "wr": _returned, "rw": _missed}[kind](found, a, b)
     return how or f"{called(a)} came before {called(b)} ({kind})"
 

@@ -5,6 +5,7 @@ Only the core and what happened around it is drawn, so that histories of thousan
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -92,8 +93,9 @@ def _bar(axes: Axes, o: Operation, lane: int, is_core: bool, size: float, span: 
     end = right if o.outcome == "info" or o.completed_ns is None else min(o.completed_ns / 1e9 / size, right)
     colour = (COLOURS[1] if o.op in ("read", "scan", "txn") else COLOURS[0]) if is_core else "#D9D9D9"
     axes.barh(
-        lane, max(end - begin, (right - left) * 0.004), left=begin, height=_BAR, color=colour, zorder=3 if is_core else 1,
-        alpha=0.9 if is_core else 0.7, hatch="///" if o.outcome == "info" else None, edgecolor="white", linewidth=0.8,
+        lane, max(end - begin, (right - left) * 0.004), left=begin, height=_BAR, color=colour,
+        zorder=3 if is_core else 1, alpha=0.9 if is_core else 0.7, hatch="///" if o.outcome == "info" else None,
+        edgecolor="white", linewidth=0.8,
     )  # fmt: skip
     text = _label(o, False)
     if not is_core and end - begin > len(text) * 0.0075 * (right - left):
@@ -127,7 +129,7 @@ def _label(o: Operation, several: bool) -> str:
 def _impossible(axes: Axes, core: Sequence[Operation], lanes: dict[int, int], size: float) -> None:
     """An arrow along real time, from the end of each operation of the core to the beginning of the next."""
     ordered = sorted(core, key=lambda o: o.invoked)
-    for before, after in zip(ordered, ordered[1:], strict=False):
+    for before, after in itertools.pairwise(ordered):
         if before.completed_ns is None or before.outcome != "ok" or before.completed > after.invoked:
             continue
         axes.annotate(
