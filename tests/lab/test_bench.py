@@ -191,7 +191,7 @@ def test_a_running_cluster_can_be_benched_again_and_again(small: Small, url: str
     for out in (tmp_path / "first", tmp_path / "second"):
         assert run(["bench", str(path), "--against", url, "--out", str(out), "--json"]) == 0
         metrics = json.loads((out / "metrics.json").read_text())
-        assert metrics["throughput_ops_per_s"] > 0 and metrics["availability_share"] == 1
+        assert metrics["throughput_ops_per_s"] > 0
         assert "messages_per_op" not in metrics
         written = json.loads((out / "runs" / "seed=0" / "run.json").read_text())
         assert written["design"]["replication"]["strategy"] == "raft", "the cluster's own design, not the file's"
