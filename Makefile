@@ -12,7 +12,7 @@ DEMO ?= quorum-staleness
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench lock wheel clean
+.PHONY: help setup demo test lint bench lock wheel clean golden
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,20 @@ bench: $(STAMP) ## measure kvsim beside its yardsticks
 wheel: $(STAMP) ## build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation
 
+# Only what a simulation needs is installed, so an interpreter's environment is small.
+golden: $(STAMP) ## give other interpreters (3.11 to 3.13) environments, and compare the golden runs on each
+	@for version in 3.11 3.12 3.13; do \
+		for python in python$$version "$$HOME"/.pyenv/versions/$$version.*/bin/python; do \
+			if $$python -c '' 2>/dev/null; then break; fi; python=; \
+		done; \
+		if [ -z "$$python" ]; then echo "there is no Python $$version here"; continue; fi; \
+		$$python -m venv .venv-$$version || exit 1; \
+		awk '/^[a-z]/ { keep = /^(msgspec|networkx|simpy)==/ } keep' requirements.lock > .venv-$$version/requirements.txt; \
+		.venv-$$version/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
+			-r .venv-$$version/requirements.txt || exit 1; \
+	done
+	$(BIN)/pytest tests/golden
+
 # uv only writes the lock; it is neither a dependency nor needed by any other target.
 lock: ## pin every dependency anew, for all platforms, with hashes
 	$(PYTHON) -m venv .tools
@@ -52,4 +66,4 @@ lock: ## pin every dependency anew, for all platforms, with hashes
 		--no-annotate --no-header --no-emit-index-url --no-emit-find-links --output-file requirements.lock pyproject.toml
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) .tools build dist out
+	rm -rf $(VENV) .venv-3.11 .venv-3.12 .venv-3.13 .tools build dist out
