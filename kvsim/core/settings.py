@@ -10,6 +10,7 @@ import re
 import types
 from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
+from functools import cache
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -101,13 +102,27 @@ def read_settings(kind: type[S], table: Mapping[str, Any], where: str) -> S:
         raise SettingsError([f"{where}: {error}"]) from error
 
 
+class _Fields(NamedTuple):
+    """A struct's fields and their types by name, and the field that each key of a file stands for."""
+
+    fields: dict[str, msgspec.structs.FieldInfo]
+    hints: dict[str, Any]
+    names: dict[str, str]
+
+
+@cache
+def _fields_of(kind: type[msgspec.Struct]) -> _Fields:
+    """Looked up once a kind: a list of a thousand operations would otherwise take half a second to read."""
+    fields = {field.name: field for field in msgspec.structs.fields(kind)}
+    names = {toml_name(name): name for name in fields} | {name: name for name in fields}
+    return _Fields(fields, get_type_hints(kind, include_extras=True), names)
+
+
 def _struct(kind: type[msgspec.Struct], table: Any, where: str, problems: list[str]) -> dict[str, Any]:
     if not isinstance(table, Mapping):
         problems.append(f"{where}: expected a table, got {table!r}")
         return {}
-    fields = {field.name: field for field in msgspec.structs.fields(kind)}
-    hints = get_type_hints(kind, include_extras=True)
-    names = {toml_name(name): name for name in fields} | {name: name for name in fields}
+    fields, hints, names = _fields_of(kind)
     plain: dict[str, Any] = {}
     for key, value in table.items():
         field = names.get(key)

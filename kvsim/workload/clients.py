@@ -7,7 +7,7 @@ old one's operation may still take effect. Clients do not retry.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from kvsim.core.chance import Chance
@@ -174,8 +174,8 @@ class Clients:
 
     def begin(self) -> None:
         """Start the workload; it goes on until `stop`."""
-        if self.settings.script:
-            self._begin_script()
+        if self.settings.script is not None:
+            self._begin_script(self.settings.script)
             return
         if self.settings.open_loop:
             arrivals = Source(self.settings, self.chance.stream("open-loop"), self.keys, "open-0")
@@ -185,10 +185,10 @@ class Clients:
             client = Client(self, f"client-{number}")
             self._pause(client, self.chance.stream(f"thinking/{client.name}"))
 
-    def _begin_script(self) -> None:
+    def _begin_script(self, script: Iterable[Scripted]) -> None:
         start_ns = self.driver.now()
         steps: dict[str, deque[Scripted]] = {}
-        for step in sorted(self.settings.script, key=lambda step: step.at_ns):
+        for step in sorted(script, key=lambda step: step.at_ns):
             steps.setdefault(step.client, deque()).append(step)
         for name in sorted(steps, key=lambda name: (len(name), name)):
             self._follow(Client(self, name), steps[name], start_ns)

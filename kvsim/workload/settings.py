@@ -138,8 +138,8 @@ class Workload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """After the workload and the last fault: the quiet time before all written keys are read, and once more."""
     final_reads: NotNegative = 1_000
     """The most keys that are read at the end; of more, those written last."""
-    script: tuple[Scripted, ...] = ()
-    """The operations themselves, in place of all that is drawn: of a closed loop nothing but the keys is left."""
+    script: tuple[Scripted, ...] | None = None
+    """The operations themselves, in place of all that is drawn; of what is said beside, the keys are still loaded."""
 
     @property
     def shares(self) -> Mix:
@@ -167,11 +167,11 @@ class Workload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             problems.append("rate: an open loop takes as many clients as it needs; leave out clients or rate")
         if self.think_time_ns and self.open_loop:
             problems.append("think_time: only a closed loop thinks; leave it out, or leave out rate")
-        if self.script and self.open_loop:
+        if self.script is not None and self.open_loop:
             problems.append("script: it says when each operation begins; leave out rate")
         problems += [
             f"script[{number}]: a {step.op} needs a value"
-            for number, step in enumerate(self.script)
+            for number, step in enumerate(self.script or ())
             if step.value is None and step.op in ("create", "update", "put", "cas")
         ]
         if self.warm_up_ns >= self.duration_ns:
