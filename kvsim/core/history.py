@@ -33,6 +33,9 @@ _ANSWERED = frozenset({"read", "scan", "txn"})
 _COMPOUND = frozenset({"scan", "txn"})
 _LONGEST_LINE_BYTES = 64 << 20
 _CHUNK_BYTES = 1 << 20
+_LARGEST_BYTES = 1 << 30
+_MOST_EVENTS = 6_000_000
+"""More would take over 2 GiB of memory."""
 _NANOSECONDS = 1_000_000_000
 _LATEST_S = 2**62 / _NANOSECONDS
 
@@ -238,7 +241,8 @@ def read_history(path: str | Path) -> History:
     """Read JSON lines, plain or compressed by gzip.
 
     Raises HistoryError, with the line, for whatever breaks the format's rules: an unreadable line, an index out of
-    turn, a completion without its invocation, a process with two open operations, time that runs backwards.
+    turn, a completion without its invocation, a process with two open operations, time that runs backwards. Memory is
+    bounded: longer than 64 MiB a line, 1 GiB or 6,000,000 events is an error too.
     """
     with open_plain(path) as stream:
         return History(_read_events(_chunks(stream)))
@@ -264,7 +268,7 @@ def open_plain(path: str | Path) -> Iterator[IO[bytes]]:
 def _chunks(stream: IO[bytes]) -> Iterator[bytes]:
     """Whole lines, many at a time."""
     rest = b""
-    number = 0
+    number = total = 0
     while block := stream.read(_CHUNK_BYTES):
         end = block.rfind(b"\n") + 1
         if not end:
@@ -274,6 +278,9 @@ def _chunks(stream: IO[bytes]) -> Iterator[bytes]:
             continue
         chunk = rest + block[:end]
         number += chunk.count(b"\n")
+        total += len(chunk)
+        if total > _LARGEST_BYTES:
+            raise HistoryError(number, f"larger than {_LARGEST_BYTES >> 20} MiB; judge a part of it")
         yield chunk
         rest = block[end:]
     if rest:
@@ -285,6 +292,8 @@ def _read_events(chunks: Iterable[bytes]) -> list[Event]:
     events: list[Event] = []
     rules = Rules()
     for chunk in chunks:
+        if len(events) > _MOST_EVENTS:
+            raise HistoryError(_MOST_EVENTS + 1, f"more than {_MOST_EVENTS:,} events; judge a part of them")
         lines = chunk.count(b"\n") + (not chunk.endswith(b"\n"))
         try:
             found = decoder.decode_lines(chunk)

@@ -215,3 +215,19 @@ def test_an_endless_line_is_refused_before_it_fills_the_memory(tmp_path: Path, m
     with pytest.raises(HistoryError, match="longer than 3 MiB") as refused:
         read(path)
     assert refused.value.line == 2
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "reason"),
+    [("_LARGEST_BYTES", 1 << 21, "larger than 2 MiB"), ("_MOST_EVENTS", 9_000, "more than 9,000 events")],
+)
+def test_a_history_that_would_fill_the_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, value: int, reason: str
+) -> None:
+    monkeypatch.setattr(f"kvsim.core.history.{limit}", value)
+    path = tmp_path / "history.jsonl"
+    one = '{"type":"invoke","process":%d,"time":1,"op":"put","key":"x","value":"%s","index":%d}\n'
+    path.write_text("".join(one % (i, "v" * 100, i) for i in range(20_000)))
+    with pytest.raises(HistoryError, match=reason) as refused:
+        read(path)
+    assert refused.value.line > 0
