@@ -319,19 +319,20 @@ def _decoded(decoder: "msgspec.json.Decoder[_Line]", number: int, text: bytes) -
 def _add_events(events: list[Event], lines: list[_Line], rules: "Rules") -> None:
     """Check and add lines. Plain reads and writes, of which long histories are made, take the short way."""
     open_, last_ns = rules.open, rules.last_ns
+    unset, latest_s, add = msgspec.UNSET, _LATEST_S, events.append
     number = len(events)
     for line in lines:
         number += 1
         op, type_, key, value, process = line.op, line.type, line.key, line.value, line.process
-        time_ns = round(line.time * 1e9) if 0 <= line.time < _LATEST_S else -1
+        time_s, kind = line.time, type(value)
+        time_ns = round(time_s * 1e9) if 0 <= time_s < latest_s else -1
         if line.index == number - 1 and time_ns >= last_ns and type(key) is str and line.expected is None:
-            kind = type(value)
             if type_ == "invoke":
                 plain = op == "put" and (kind is str or kind is int)
-                if (plain or (op == "read" and (value is msgspec.UNSET or value is None))) and process not in open_:
+                if (plain or (op == "read" and (value is unset or value is None))) and process not in open_:
                     event = Event(number - 1, type_, process, time_ns, op, key, value if plain else None)
                     open_[process] = (number, event)
-                    events.append(event)
+                    add(event)
                     last_ns = time_ns
                     continue
             elif type_ == "ok" and (kind is str or kind is int or value is None):
@@ -340,7 +341,7 @@ def _add_events(events: list[Event], lines: list[_Line], rules: "Rules") -> None
                     begun = entry[1]
                     if begun.op == op and begun.key == key and (op == "read" or (op == "put" and begun.value == value)):
                         del open_[process]
-                        events.append(Event(number - 1, type_, process, time_ns, op, key, value))
+                        add(Event(number - 1, type_, process, time_ns, op, key, value))
                         last_ns = time_ns
                         continue
         rules.last_ns = last_ns
