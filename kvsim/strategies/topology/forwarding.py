@@ -38,7 +38,7 @@ class Forwarding(Component):
         self._avoid(peer)
 
     async def forward(self, op: AnyOperation, hint: NodeId = "") -> AnyResult:
-        """The result of the operation, done by whoever can. Raises what the last one asked said.
+        """The result of the operation, done by whoever can. Raises why nobody could, in the words of one who should.
 
         A write that was sent and not answered is not sent again: this node cannot know whether it happened.
         """
@@ -46,7 +46,8 @@ class Forwarding(Component):
         deadline_ns = self.host.now() + self.site.design.timeout_ns
         reading = isinstance(op, Read | Scan)
         tried: set[NodeId] = set()
-        last: OperationError = Unavailable("no node is known to serve this")
+        nobody: OperationError = Unavailable("no node is known to serve this")
+        refusal: OperationError | None = None
         while self.host.now() < deadline_ns:
             node = hint or self._next(candidates, tried)
             if node is None:
@@ -58,19 +59,19 @@ class Forwarding(Component):
             try:
                 answer = await self._asked(node, op, self._patience_ns(reading, len(candidates)))
             except Elsewhere as error:
-                last = Unavailable(f"{node} does not serve this and names {error.hint or 'nobody'}")
+                nobody = Unavailable(f"{node} does not serve this and names {error.hint or 'nobody'}")
                 hint = error.hint if error.hint not in tried else ""
                 self._learn(candidates, error.hint)
             except Unavailable as error:
-                last = error
+                refusal = error
             except OutcomeUnknown as error:
                 self.served_by.pop(candidates, None)
                 if not reading:
                     raise
-                last = Unavailable(error.detail)  # a read that nobody saw has not happened
+                refusal = Unavailable(error.detail)  # a read that nobody saw has not happened
             else:
                 return cast(AnyResult, answer)
-        raise last
+        raise refusal or nobody
 
     async def _asked(self, node: NodeId, op: AnyOperation, patience_ns: Nanoseconds) -> Message:
         """What the node answers. It is avoided from now on if nothing at all is heard of it meanwhile; one that is
