@@ -56,6 +56,8 @@ class Played(NamedTuple):
     coverage: dict[str, int]
     """How often a fault of a kind struck a node in some role: `crash × leader`."""
     simulated_ns: Nanoseconds
+    asked: dict[int, tuple[str, str]]
+    """The client and the door of each operation, by the index of its invocation."""
 
     @property
     def operations(self) -> int:
@@ -78,7 +80,7 @@ def play(case: Case, trace: TraceFile | None = None, *, metrics: bool = False) -
             stage.play(story, None)
     except Stuck as stuck:
         place = str(stuck).partition(": ")[2]
-        return Played(setup, (Finding(f"stuck: {place}", str(stuck)),), (), None, (), {}, world.now())
+        return Played(setup, (Finding(f"stuck: {place}", str(stuck)),), (), None, (), {}, world.now(), {})
     seen = story.seen(difference(*stage.counts), stock_of(world))
     script = script_of(seen.history, story.clients.sent, seen.phases.workload_ns)
     failures = tuple(f"{node}: {error!r}" for node, error in world.failures)
@@ -97,7 +99,9 @@ def play(case: Case, trace: TraceFile | None = None, *, metrics: bool = False) -
         if metrics
         else Run(setup, case.seed, lambda: seen, {}, verdicts, failures)
     )
-    return Played(setup, tuple(findings), undecided, run, tuple(script), dict(stage.coverage), world.now())
+    return Played(
+        setup, tuple(findings), undecided, run, tuple(script), dict(stage.coverage), world.now(), story.clients.sent
+    )
 
 
 def judge(setup: Setup, seen: Observations, windows: list[Window]) -> dict[str, Verdict]:

@@ -1,0 +1,248 @@
+"""The story of a shrunk run: the fewest steps, in words, with times and nodes, made from its trace.
+
+Told are the operations that the witness speaks of, what they led nodes to do before their disks had it, the faults, and
+what the protocol noted of its own accord (elections, new views) while all that went on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from kvsim.check.wording import listed
+from kvsim.core.history import Key, Operation, operations
+from kvsim.core.settings import duration_ns, shown_duration
+from kvsim.lab.grid import Table
+from kvsim.lab.hunt.trial import Finding, Played
+from kvsim.sim.faults import ROLES
+
+STEPS_AIMED_AT = 12
+Entry = dict[str, Any]
+
+
+class Step(NamedTuple):
+    """One sentence of the story."""
+
+    time_ns: int
+    order: int
+    """Of steps at the same time."""
+    text: str
+    weight: int
+    """What is left out first where there are too many: the lightest."""
+
+
+def story_of(played: Played, finding: Finding, trace: bytes) -> list[str]:
+    """The steps, in the order in which they happened."""
+    entries = [msgspec.json.decode(line, type=Entry) for line in trace.splitlines()]
+    told = [] if played.run is None else _told_operations(played, finding)
+    first_ns = min([o.invoked_ns for o in told], default=0)
+    last_ns = max([o.completed_ns or o.invoked_ns for o in told], default=played.simulated_ns)
+    cones = {o.invoked: _Cone(entries, o, played.asked.get(o.invoked, ("", ""))) for o in told}
+    steps = [
+        *_faults(entries, played.setup.table.get("faults", ())),
+        *_failures(entries),
+        *_protocol(entries, first_ns, last_ns, [cone.ids for cone in cones.values()]),
+        *_before_disk(entries, cones.values()),
+    ]
+    busy = sorted(step.time_ns for step in steps)
+    named = {} if finding.witness is None else {o.invoked for o in finding.witness.operations}
+    for o in told:
+        steps += cones[o.invoked].steps(o, played, busy, 4 if o.invoked in named else 1)
+    return [f"{_at(step.time_ns)}  {step.text}" for step in _at_most(steps, STEPS_AIMED_AT)]
+
+
+def _told_operations(played: Played, finding: Finding) -> list[Operation]:
+    """Those that the witness names, and those of the script that had some part in it, or else it were shrunk away."""
+    assert played.run is not None, "checked by the caller"
+    found = operations(played.run.seen.history)
+    named = set() if finding.witness is None else {o.invoked for o in finding.witness.operations}
+    return [o for o in found if o.invoked in named or played.asked.get(o.invoked, ("",))[0].startswith("client-")]
+
+
+class _Cone:
+    """All that one operation led to."""
+
+    def __init__(self, entries: Sequence[Entry], o: Operation, asked: tuple[str, str]) -> None:
+        self.client, self.door = asked
+        self.ids: set[int] = set()
+        self.entries: list[Entry] = []
+        for entry in entries:
+            begins = (
+                entry["node"] == self.client and entry["time_ns"] == o.invoked_ns and entry["event"] == "world.sent"
+            )
+            if (begins and not self.ids) or entry.get("cause") in self.ids:
+                self.ids.add(entry["id"])
+                self.entries.append(entry)
+        self.end_ns = o.completed_ns
+        self.by_id = {entry["id"]: entry for entry in self.entries}
+
+    def way(self) -> list[str]:
+        """The nodes that the answer came by, in the order in which the question reached them."""
+        end = next((e for e in self.entries if e["node"] == self.client and e["event"] == "world.delivered"), None)
+        nodes: dict[str, None] = {}
+        while end is not None:
+            nodes[end["node"]] = None
+            end = self.by_id.get(end.get("cause", 0))
+        return [node for node in reversed(nodes) if node != self.client]
+
+    def steps(self, o: Operation, played: Played, busy: Sequence[int], weight: int) -> Iterator[Step]:
+        """What was asked and what was told: one step if nothing that is told happened in between."""
+        who = f"{self.client} (process {o.process})"
+        ends_ns = o.completed_ns if o.completed_ns is not None else o.invoked_ns
+        way = f"; the answer came by {listed(self.way())}" if self.way() else ""
+        answer = f"{_answer(o, played)}{way}"
+        if any(o.invoked_ns <= at <= ends_ns for at in busy):
+            yield Step(o.invoked_ns, 0, f"{who} asks {self.door} to {_asks(o)}", weight)
+            yield Step(ends_ns, 9, f"{who} {answer}", weight)
+        else:
+            yield Step(o.invoked_ns, 0, f"{who} asks {self.door} to {_asks(o)}: at {_at(ends_ns)} it {answer}", weight)
+
+
+def _asks(o: Operation) -> str:
+    key = as_words(o.key)
+    what = {
+        "read": f"read {key}",
+        "remove": f"remove {key}",
+        "delete": f"delete {key}",
+        "create": f"create {key} as {o.value}",
+        "cas": f"set {key} from {o.expected or 'absent'} to {o.value}",
+        "scan": f"scan from {key}",
+    }
+    return what.get(o.op, f"write {o.value} to {key}")
+
+
+def as_words(key: Key | None) -> str:
+    """A key as text."""
+    return key.decode(errors="replace") if isinstance(key, bytes) else str(key)
+
+
+def _answer(o: Operation, played: Played) -> str:
+    if o.outcome == "ok":
+        if o.op == "read":
+            return "finds nothing there" if o.answer is None else f"reads {o.answer}"
+        return "gets the scan's page" if o.op == "scan" else "is told that it is done"
+    error = played.run.seen.errors.get(o.invoked, "no answer") if played.run is not None else "no answer"
+    return f"is refused ({error})" if o.outcome == "fail" else f"never learns whether it happened ({error})"
+
+
+def _before_disk(entries: Sequence[Entry], cones: Iterable[_Cone]) -> Iterator[Step]:
+    """Messages that an operation made nodes send while their disks lacked what they had just written, and then lost."""
+    lost = [(e["node"], e["time_ns"]) for e in entries if e["event"] == "world.crashed" and e["lost_bytes"]]
+    ids = set().union(*(cone.ids for cone in cones))
+    unsynced: dict[tuple[str, str], int] = {}
+    written: dict[str, None] = {}
+    by_id = {entry["id"]: entry for entry in entries}
+    for entry in entries:
+        node, event = entry["node"], entry["event"]
+        if event == "world.disk":
+            place = (node, entry["file"])
+            if entry["operation"] == "append":
+                unsynced[place] = entry["size_bytes"]
+                if entry["id"] in ids:
+                    written[node] = None
+            elif entry["size_bytes"] >= unsynced.get(place, 0):
+                unsynced.pop(place, None)
+        elif event == "world.crashed":
+            unsynced = {place: size for place, size in unsynced.items() if place[0] != node}
+            written.pop(node, None)
+        elif event == "world.sent" and entry["id"] in ids and node in written:
+            cause = by_id.get(entry.get("cause", 0))
+            is_answer = cause is not None and cause["event"] == "world.delivered" and cause.get("sender") == entry["to"]
+            has_unsynced = any(place[0] == node for place in unsynced)
+            if is_answer and has_unsynced and any(n == node and at >= entry["time_ns"] for n, at in lost):
+                text = f"{node} answers {entry['to']} ({entry['kind']}) before its disk has what it wrote"
+                yield Step(entry["time_ns"], 5, text, 3)
+                written.pop(node, None)
+
+
+# Faults and protocol --------------------------------------------------------------------------------------------------
+
+
+def _faults(entries: Sequence[Entry], tables: Sequence[Table]) -> Iterator[Step]:
+    waiting = sorted(tables, key=lambda table: duration_ns(table["at"]))
+    down: dict[int, list[tuple[str, int]]] = {}
+    back: dict[int, list[str]] = {}
+    lost = {(e["node"], e["time_ns"]): e["lost_bytes"] for e in entries if e["event"] == "world.crashed"}
+    for entry in entries:
+        now, kind = entry["time_ns"], entry.get("fault", "")
+        if entry["event"] == "world.fault_began":
+            table = next((table for table in waiting if table["kind"] == kind), {})
+            waiting = [other for other in waiting if other is not table]
+            if kind == "crash":
+                down.setdefault(now, []).append((entry["node"], lost.get((entry["node"], now), 0)))
+            else:
+                yield Step(now, 6, _begins(kind, entry["nodes"], table), 5)
+        elif entry["event"] == "world.fault_ended" and kind == "crash":
+            back.setdefault(now, []).extend(entry["nodes"])
+        elif entry["event"] == "world.fault_ended":
+            yield Step(now, 7, f"the {kind} is over", 2)
+    for now, crashes in down.items():
+        yield Step(now, 6, _power_cut(crashes), 5)
+    for now, nodes in back.items():
+        yield Step(now, 7, f"{listed(nodes)} {'is' if len(nodes) == 1 else 'are'} back, with what the disk kept", 2)
+
+
+def _power_cut(crashes: Sequence[tuple[str, int]]) -> str:
+    nodes = [node for node, _ in crashes]
+    lose = "loses" if len(nodes) == 1 else "lose"
+    gone = [f"{size} bytes of {node}" if len(nodes) > 1 else f"{size} bytes" for node, size in crashes if size]
+    left = f"{listed(gone)} had not been synced and are gone" if gone else "all that was written is on the disk"
+    return f"{listed(nodes)} {lose} power; {left}"
+
+
+def _begins(kind: str, nodes: Sequence[str], table: Mapping[str, Any]) -> str:
+    where = listed(list(nodes)) if nodes else "all links"
+    if kind == "partition":
+        sides = table.get("sides", [])
+        # A role is told by the name of who had it; roles come first on their sides, and so they do among the nodes.
+        known = {role: node for role, node in zip((n for side in sides for n in side), nodes, strict=False)}
+        named = [[known[n] if n in ROLES else n for n in side] for side in sides]
+        parts = [side if i == 0 else [n for n in side if n not in named[0]] for i, side in enumerate(named)]
+        rest = " | all other nodes" if len(sides) == 1 else ""
+        return f"the network parts: {' | '.join(', '.join(side) for side in parts) or where}{rest}"
+    rest = ", ".join(f"{k} = {v}" for k, v in table.items() if k not in ("kind", "at", "lasts", "node", "between"))
+    lasts = f" for {shown_duration(duration_ns(table['lasts']))}" if "lasts" in table else ""
+    return f"{kind} at {where}{lasts}" + (f" ({rest})" if rest else "")
+
+
+def _failures(entries: Sequence[Entry]) -> Iterator[Step]:
+    for entry in entries:
+        if entry["event"] == "world.failed":
+            yield Step(entry["time_ns"], 5, f"{entry['node']} fails: {entry['error']}", 5)
+
+
+def _protocol(entries: Sequence[Entry], first_ns: int, last_ns: int, cones: list[set[int]]) -> Iterator[Step]:
+    """What nodes noted of their own accord: not as a part of some client's operation."""
+    of_clients: set[int] = set()
+    for entry in entries:
+        begins = entry["event"] == "world.sent" and entry["kind"] == "client.perform" and not entry.get("cause")
+        if begins or entry.get("cause") in of_clients:
+            of_clients.add(entry["id"])
+        elif not entry["event"].startswith("world.") and first_ns <= entry["time_ns"] <= last_ns:
+            facts = {k: v for k, v in entry.items() if k not in ("id", "time_ns", "node", "event", "cause", "group")}
+            shown = ", ".join(f"{key} = {_plain(value)}" for key, value in facts.items())
+            yield Step(entry["time_ns"], 4, f"{entry['node']}: {_words(entry['event'])} ({shown})", 0)
+
+
+def _words(tag: str) -> str:
+    return tag.replace("_", " ").replace(".", " ")
+
+
+def _plain(value: Any) -> str:
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    text = re.sub(r'["{}]', "", text)
+    return text if len(text) <= 70 else text[:70] + "…"
+
+
+def _at_most(steps: Sequence[Step], most: int) -> list[Step]:
+    """In the order of time; the lightest left out where there are too many, of them those told before first."""
+    ordered = sorted(steps, key=lambda step: (step.time_ns, step.order))
+    kept = set(sorted(range(len(ordered)), key=lambda i: (-ordered[i].weight, -i))[:most])
+    return [step for i, step in enumerate(ordered) if i in kept or step.weight >= 3]
+
+
+def _at(time_ns: int) -> str:
+    return f"{time_ns / 1e9:.4f} s"
