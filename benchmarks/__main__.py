@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import judges, real, simulation
+from benchmarks import judges, real, simulation, tracing
 
 
 class Benchmark(NamedTuple):
@@ -34,6 +34,11 @@ BENCHMARKS = {
         "and the example of a latency in its documentation, which has a process and a store for each message and no "
         "node logic. Ratios are within one run, so another machine should give about the same.",
         simulation.main,
+    ),
+    "tracing": Benchmark(
+        "Traces",
+        "The same quorum run without a trace and with one, in turns; medians of five ratios.",
+        tracing.main,
     ),
     "real": Benchmark(
         "Real cluster",

@@ -9,7 +9,7 @@ import gc
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import IO, Any
 
 import simpy
 
@@ -133,7 +133,9 @@ class Client:
         self.ask()
 
 
-def quorum_run(*, durability: str = "memory", fault: bool = False, traced: bool = False) -> float:
+def quorum_run(
+    *, durability: str = "memory", fault: bool = False, traced: bool = False, trace: IO[bytes] | None = None
+) -> float:
     """Messages a second that the simulated quorum delivers between two addresses: what a node sends to itself is not
     counted. CPU time, fault hooks and history are on; with a fault in force each message is judged by it."""
     table = {"replication": QUORUM, "consistency": "eventual", "durability": durability, "topology": TOPOLOGY}
@@ -142,6 +144,8 @@ def quorum_run(*, durability: str = "memory", fault: bool = False, traced: bool 
     recorder = Recorder()
     if traced:
         world.trace_to(Entry.line)
+    if trace is not None:
+        world.trace_to(lambda entry: trace.write(entry.line()))
     world.start()
     install(world, [Loss(at_ns=0, share=0.0, lasts_ns=10_000 * SECOND)] if fault else [])
     for number in range(CLIENTS):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kvsim.core.message import Message, tag_of
+from kvsim.core.trace import Event
 
 REFERENCE = Path(__file__).parent / "reference"
 MADE = "<!-- Made from the code by `python -m docs.generate`; edit the code instead. -->\n\n"
@@ -130,7 +131,82 @@ def _messages() -> dict[str, list[type[Message]]]:
     return found
 
 
-PAGES: dict[str, Callable[[], str]] = {"errors.md": errors, "protocols.md": protocols, "strategies.md": strategies}
+TRACES = """# Traces
+
+`kvsim simulate FILE --trace` (or `kvsim sweep`) leaves in the folder of the first run `trace.jsonl`: all that happened,
+one JSON object a line, in the order in which it happened. `--trace-all` does so for every run. The same seed gives the
+same bytes.
+
+```json
+{"id":7,"time_ns":1204000,"node":"data-1","cause":5,"event":"world.delivered","sender":"data-2","kind":"quorum.store"}
+```
+
+| field | meaning |
+|---|---|
+| `id` | counts the entries of a run from 1 |
+| `time_ns` | true time in nanoseconds from the beginning of the run, which no node knows |
+| `node` | where it happened: a node or a client; empty for what happens at none |
+| `cause` | the `id` of the entry that led to it; left out where nothing did |
+| `event` | what happened, as `protocol.name`; the other fields are the event's own |
+
+A delivery and a drop follow from their sending; what a node does while it handles a message, a timer or the end of a
+disk's operation follows from that; a timer follows from what set it, a disk's operation from what asked for it, a
+client's operation from the end of its last one. So the causes of an entry, one after the other, tell how it came about,
+and only messages lead from one node to another. Keys and values are text where they are UTF-8, else `{"b64": "…"}`. The
+`index` of a client's entry is the line of `history.jsonl`, counted from 0. Timers of clients (timeouts, pauses) are not
+in a trace; what they lead to is.
+"""
+EXPORTS = """## Looking at it
+
+- `kvsim trace DIR --to shiviz` writes a log for [ShiViz](https://bestchai.bitbucket.io/shiviz/): each event with a
+  vector clock. ShiViz draws who could have known what, and finds patterns. Its default parser reads the file.
+- `kvsim trace DIR --to chrome` writes Chrome's trace-event format, which [Perfetto](https://ui.perfetto.dev) opens: a
+  track a node; operations, crashes and faults as slices, messages as arrows, all else as marks.
+- `--start 1s --end 1.2s` cut out a part. Both programs get slow beyond some ten thousand events.
+- `kvsim replay DIR` repeats the run and stops at the first entry that differs.
+"""
+
+
+def trace() -> str:
+    """The format of traces, and every event of the world and of the built-in strategies."""
+    parts = [TRACES]
+    for title, kinds in _events().items():
+        parts += [f"## {title}", "", "| event | fields | meaning |", "|---|---|---|"]
+        for kind in kinds:
+            fields = ", ".join(f"`{name}`" for name in kind.__struct_fields__)
+            meaning = " ".join((kind.__doc__ or "").split())
+            parts.append(f"| `{kind.__struct_config__.tag}` | {fields or 'none'} | {meaning} |")
+        parts.append("")
+    return "\n".join([*parts, EXPORTS])
+
+
+def _by_protocol(kind: type[Event]) -> str:
+    """Keeps the world's and the clients' in the order of the code, and puts the others in that of their names."""
+    tag = str(kind.__struct_config__.tag)
+    return "" if tag.startswith(("world.", "client.")) else tag
+
+
+def _events() -> dict[str, list[type[Event]]]:
+    """All kinds of events, the world's and clients' first, then those of the strategies by their protocols."""
+    from kvsim.sim import events
+    from kvsim.strategies.catalogue import BUILT_IN, find_strategy
+
+    for axis, names in BUILT_IN.items():
+        for name in names:
+            find_strategy(axis, name)  # which imports its module
+    known = [k for k in Event.__subclasses__() if k.__module__.startswith((events.__name__, "kvsim.strategies."))]
+    found: dict[str, list[type[Event]]] = {"world": [], "client": []}
+    for kind in sorted(known, key=_by_protocol):
+        found.setdefault(str(kind.__struct_config__.tag).partition(".")[0], []).append(kind)
+    return found
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "errors.md": errors,
+    "protocols.md": protocols,
+    "strategies.md": strategies,
+    "trace.md": trace,
+}
 
 
 def made(name: str) -> str:
