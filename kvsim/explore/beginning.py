@@ -9,7 +9,7 @@ from kvsim.explore.action import Action, Kind
 from kvsim.explore.world import PLENTY, Outcome, State, World
 
 MOST_STEPS = 10_000
-COMMANDS = ("settle", "timer", "sync", "crash", "restart", "deliver", "ask")
+COMMANDS = ("settle", "timer", "sync", "crash", "restart", "deliver", "arrive", "ask")
 
 
 class Beginning(NamedTuple):
@@ -69,9 +69,10 @@ def action_named(world: World, state: State, text: str) -> Action:
             raise ValueError(f"there is no client {word}{nearest(word, world.scenario.clients)}")
         at = world.scenario.clients.index(word)
         return (Kind.ASK, at, state.clients[at].asked)
-    if name == "deliver":
+    if name in ("deliver", "arrive"):
         sender, _, to = word.partition("->")
-        return (Kind.DELIVER, _place(world, sender), _place(world, to))
+        link = (_place(world, sender), _place(world, to))
+        return (Kind.DELIVER, *link) if name == "deliver" else (Kind.ARRIVE, *link, 0)
     return (Kind[name.upper()], _place(world, word))
 
 

@@ -19,7 +19,7 @@ Mode = Literal["auto", "dfs", "bfs", "pct"]
 """`dfs`: depth first through everything; `bfs`: all schedules without a fault, then with one, with two …; `pct`: random
 walks with priorities; `auto`: depth first and walks by turns."""
 FIRST_TURN_S = 1.0
-SHORTEN_FOR_S = 20.0
+SHORTEN_FOR_S = 10.0
 
 
 class Progress(NamedTuple):
@@ -68,10 +68,17 @@ class Exploration(NamedTuple):
 class _Run:
     """One exploration on its way."""
 
-    def __init__(self, world: World, limit_ns: Nanoseconds, seed: int, told: Callable[[Progress], None]) -> None:
-        self.world, self.seed, self.told = world, seed, told
+    def __init__(
+        self,
+        world: World,
+        limit_ns: Nanoseconds,
+        seed: int,
+        told: Callable[[Progress], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self.world, self.seed, self.told, self.clock = world, seed, told, clock
         self.limit_s = limit_ns / SECOND
-        self.begun_s = time.perf_counter()
+        self.begun_s = clock()
         self.beginning = begin(world)
         self.watch = Watch(world.scenario)
         self.search: Search | None = None
@@ -81,7 +88,7 @@ class _Run:
 
     @property
     def seconds(self) -> float:
-        return time.perf_counter() - self.begun_s
+        return self.clock() - self.begun_s
 
     def go_on(self, until_s: float) -> Callable[[], bool]:
         def ask() -> bool:
@@ -135,9 +142,10 @@ def explore(
     mode: Mode = "auto",
     seed: int = 0,
     told: Callable[[Progress], None] = lambda progress: None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Exploration:
-    """Explore for at most so long. Raises `SettingsError` where the beginning makes no sense."""
-    run = _Run(World(scenario, seed), limit_ns, seed, told)
+    """Explore for at most so long, as this clock has it. Raises `SettingsError` where the beginning makes no sense."""
+    run = _Run(World(scenario, seed), limit_ns, seed, told, clock)
     {"auto": run.in_turns, "dfs": run.everything, "bfs": run.by_faults, "pct": run.walk}[mode](run.limit_s)
     share = run.search.share if run.search is not None else None
     seconds = run.seconds

@@ -15,7 +15,7 @@ from kvsim.explore.world import BROKEN, State, World
 
 FEW = 3
 """Steps in a row that are left out together in the end."""
-MOST_STEPS = 200_000
+MOST_STEPS = 50_000
 """Of the search of each smaller number of faults, and of the walks after it."""
 
 

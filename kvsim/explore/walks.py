@@ -18,7 +18,8 @@ SURPRISES = 4
 """Moments of a walk at which the priorities change, at most."""
 FAULT_SHARE = 0.8
 """How likely each fault that the bounds allow is to be tried."""
-SHORTEST = 20
+SHORTEST = 12
+"""Steps within which faults and surprises fall, at least; else as many as walks usually have."""
 
 
 class Walks:
@@ -26,7 +27,7 @@ class Walks:
 
     def __init__(self, world: World, watch: Watch, seed: int) -> None:
         self.world, self.watch, self.seed = world, watch, seed
-        self._longest = SHORTEST
+        self._usual = SHORTEST
 
     def run(self, state: State, go_on: Callable[[], bool]) -> None:
         """Walk until something is found, or `go_on` says no."""
@@ -38,7 +39,7 @@ class Walks:
         """One schedule to its end; whether something was wrong."""
         path: list[Action] = []
         priorities: dict[Action, float] = {}
-        surprises = {chance.below(self._longest) for _ in range(chance.below(SURPRISES + 1))}
+        surprises = {chance.below(self._usual) for _ in range(chance.below(SURPRISES + 1))}
         faults = self._faults(state, chance)
         while enabled := self.world.enabled(state):
             action = self._next(enabled, faults, len(path), chance, priorities)
@@ -54,14 +55,14 @@ class Walks:
         counts = self.watch.counts
         counts.schedules += 1
         counts.deepest = max(counts.deepest, len(path))
-        self._longest = max(self._longest, len(path))
+        self._usual = max(SHORTEST, (7 * self._usual + len(path)) // 8)
         return False
 
     def _faults(self, state: State, chance: Chance) -> list[tuple[int, int]]:
         """When to try what: moments and kinds of budget, the earliest last."""
         kinds = sorted(set(BUDGET.values()))
         drawn = [
-            (chance.below(self._longest), kind)
+            (chance.below(self._usual), kind)
             for kind in kinds
             for _ in range(state.left[kind])
             if chance.happens(FAULT_SHARE)

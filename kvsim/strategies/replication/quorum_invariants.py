@@ -39,7 +39,8 @@ class QuorumInvariants(Invariants):
     def _met(self, moment: Moment, event: Any) -> None:
         journals = [_changes(disk.get(JOURNAL_FILE, b"")) for disk in moment.disks.values()]
         key = next((c.key for journal in journals for c in journal if c.version == event.version), None)
-        holders = 0 if key is None else sum(_newest(journal, key) >= event.version for journal in journals)
+        # On no disk: newer ones came first everywhere, and a replica that holds a newer one has kept its word.
+        holders = sum(_newest(journal, key) >= event.version for journal in journals)
         if holders < self.on_disks:
             raise Breach(
                 f"W promises outlive a crash: {moment.node} acknowledges {event.request} with version {event.version}, "
@@ -47,8 +48,8 @@ class QuorumInvariants(Invariants):
             )
 
 
-def _newest(journal: tuple[Change, ...], key: bytes) -> Version:
-    return max((change.version for change in journal if change.key == key), default=NEVER)
+def _newest(journal: tuple[Change, ...], key: bytes | None) -> Version:
+    return max((change.version for change in journal if key in (None, change.key)), default=NEVER)
 
 
 @lru_cache(maxsize=4_096)

@@ -50,8 +50,8 @@ class PrimaryBackupInvariants(Invariants):
                 stored = _newest(moment.disks[member].get(JOURNAL_FILE, b""))
                 if stored < state.committed:
                     raise Breach(
-                        f"nothing vouched for is lost: {node} vouches for {state.committed} changes, and {member}, which view "
-                        f"{granted.number} may promote, has {stored} of them on its disk"
+                        f"nothing vouched for is lost: {node} vouches for {state.committed} changes, and {member}, "
+                        f"which view {granted.number} may promote, has {stored} of them on its disk"
                     )
 
 
