@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Literal, TypeAlias, cast
+from typing import IO, Annotated, Any, Literal, TypeAlias, cast
 
 import msgspec
 
@@ -416,7 +416,36 @@ def _event(number: int, line: _Line) -> Event:
             raise HistoryError(number, f"{line.op} with a value where none belongs")
     if value is msgspec.UNSET:
         value = None
+    if line.op in _COMPOUND:
+        _check_compound(number, line, value)
     return Event(line.index, line.type, line.process, round(line.time * 1e9), line.op, key, value, expected)
+
+
+class _ScanAsked(msgspec.Struct):
+    end: str | _Base64 | None
+    limit: Annotated[int, msgspec.Meta(gt=0)]
+
+
+_Scalar = str | int | float | bool | None
+_MicroOperation = tuple[Literal["r", "append", "w"], _Scalar, _Scalar | list[_Scalar]]
+_TRANSACTION = 'a transaction is [["r", key, answer], ["append", key, x], ["w", key, x], …]'
+_SHAPES: dict[tuple[str, bool], tuple[Any, str]] = {
+    ("scan", False): (_ScanAsked, 'a scan asks {"end": KEY or null, "limit": N}'),
+    ("scan", True): (list[tuple[str | _Base64, Any]], "a scan is answered with [[key, value], …]"),
+    ("txn", False): (list[_MicroOperation], _TRANSACTION),
+    ("txn", True): (list[_MicroOperation], _TRANSACTION),
+}
+
+
+def _check_compound(number: int, line: _Line, value: Any) -> None:
+    """Scans and transactions have parts; those of a completion that tells nothing are not looked at."""
+    if line.type in ("fail", "info"):
+        return
+    shape, says = _SHAPES[line.op, line.type == "ok"]
+    try:
+        msgspec.convert(value, shape)
+    except msgspec.ValidationError as error:
+        raise HistoryError(number, f"{says}: {error}") from None
 
 
 def _plain(number: int, value: Any) -> Any:

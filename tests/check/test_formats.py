@@ -231,3 +231,26 @@ def test_a_history_that_would_fill_the_memory_is_refused(
     with pytest.raises(HistoryError, match=reason) as refused:
         read(path)
     assert refused.value.line > 0
+
+
+@pytest.mark.parametrize(
+    ("op", "value", "answer", "line"),
+    [
+        ("scan", "7", "[]", 1),
+        ("scan", '{"end":null,"limit":2}', "[[1]]", 2),
+        ("txn", '[["r","x"]]', "[]", 1),
+        ("txn", '[["r",[1],null]]', "[]", 1),
+        ("txn", '[["r","x",null]]', "7", 2),
+        ("txn", '[["r","x",null]]', '[["r","x",{"y":1}]]', 2),
+    ],
+)
+def test_scans_and_transactions_have_their_shape(tmp_path: Path, op: str, value: str, answer: str, line: int) -> None:
+    key = '"key":"a",' if op == "scan" else ""
+    path = tmp_path / "history.jsonl"
+    path.write_text(
+        f'{{"type":"invoke","process":0,"time":1,"op":"{op}",{key}"value":{value},"index":0}}\n'
+        f'{{"type":"ok","process":0,"time":2,"op":"{op}",{key}"value":{answer},"index":1}}\n'
+    )
+    with pytest.raises(HistoryError, match=r"a scan|a transaction") as refused:
+        read(path)
+    assert refused.value.line == line

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvsim.check import NotRefuted, Refuted, Undecided
-from kvsim.check import causal as causal_module
 from kvsim.check.causal import causal, causal_convergence, causal_memory
 from kvsim.check.sequential import sequential
 from kvsim.check.sessions import ALL, session_guarantees
@@ -290,4 +289,3 @@ def test_limits_make_the_verdict_unknown() -> None:
     assert isinstance(sequential(history, time_limit_s=0.0), Undecided | Refuted)
     assert isinstance(session_guarantees(history, memory_limit_bytes=100), Undecided)
     assert isinstance(causal(history, memory_limit_bytes=100), Undecided)
-    assert causal_module.GIB == 1 << 30

@@ -189,7 +189,8 @@ def draw_cycle(anomaly: Anomaly, to: Path) -> None:
             )  # fmt: skip
         axes.set_xlim(-1.55, 1.55)
         axes.set_ylim(-1.35, 1.35)
-        axes.set_title(f"{anomaly.name}: wr: read what it wrote; ww: overwrote it; rw: did not see it")
+        kinds = "wr: read what it wrote; ww: overwrote it; rw: missed it"
+        axes.set_title(f"{anomaly.name}: who must come before whom ({kinds})")
         _explain(drawn, anomaly.sentence)
         _save(drawn, to)
 
