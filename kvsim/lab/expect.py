@@ -1,8 +1,9 @@
 """Findings: what an experiment must show, judged at each run of it.
 
 With several seeds a finding holds if the whole 95 % confidence interval lies on its side (`==`: if every seed's value
-does). Seeds are the same for all points, so differences between points are judged seed by seed. With one seed the value
-itself decides.
+does). Seeds are the same for all points (common random numbers: clients ask for the same operations), so differences
+between points are judged seed by seed, by the interval of the paired differences. With one seed the value itself
+decides.
 """
 
 from __future__ import annotations
@@ -136,16 +137,22 @@ def _seen(
     for reference in condition.references():
         other = estimate([_value(reference, point, points, seed) for seed in range(len(point.by_seed))])
         text += f"; {reference}: {_with_interval(reference.metric, other)}"
+    if condition.references() and sides[0].seeds > 1 and condition.kind in (">", ">=", "<", "<="):
+        text += f"; margin, seed by seed: {_with_interval(subject.metric, sides[0])}"
     if not holds and condition.kind not in ("==", "!=") and any(side.low <= 0 < side.high for side in sides):
         text += "; too uncertain: the interval reaches both sides, so take more seeds or a longer run"
     return text
 
 
 def _with_interval(metric: str, found: Estimate) -> str:
-    text = shown_value(metric, found.mean)
+    text = _signed(metric, found.mean)
     if found.seeds == 1 or found.low == found.high:
         return text
-    return f"{text} ({shown_value(metric, found.low)} … {shown_value(metric, found.high)})"
+    return f"{text} ({_signed(metric, found.low)} … {_signed(metric, found.high)})"
+
+
+def _signed(metric: str, value: float) -> str:
+    return f"-{shown_value(metric, -value)}" if value < 0 else shown_value(metric, value)
 
 
 def _resolved(reference: Reference, axes: Sequence[Vary], measures: Sequence[str]) -> Reference:

@@ -55,7 +55,8 @@ def judged_over(report: Report) -> str:
         )
     return (
         f"Means over {seeds} seeds ({report.seed} to {report.seed + seeds - 1}, the same for all points), with 95 % "
-        "confidence intervals; a finding holds if the whole interval does."
+        "confidence intervals of Student's t; a finding holds if the whole interval does. Points are compared seed by "
+        "seed, with the same random numbers, by the interval of their paired differences."
     )
 
 
