@@ -168,6 +168,10 @@ def _value(name: str, hint: Any, value: Any, where: str, problems: list[str]) ->
     structs = [option for option in options if isinstance(option, type) and issubclass(option, msgspec.Struct)]
     if isinstance(value, Mapping) and structs:
         return _tagged(structs, value, where, problems)
+    if isinstance(value, Mapping):
+        mapped = next((option for option in options if get_origin(option) is Mapping), None)
+        item = get_args(mapped)[1] if mapped is not None else None
+        return {key: _value(name, item, part, f"{where}.{key}", problems) for key, part in value.items()}
     if isinstance(value, list):
         inner = next((option for option in options if get_origin(option) in (list, tuple)), None)
         if inner is not None:

@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import msgspec
 
 from kvsim.core.design import Cluster, Design
+from kvsim.core.message import tag_of
 from kvsim.core.settings import SettingsError, nearest, read_settings
 from kvsim.lab.bundled import BundledFileNotFound, experiment_path, list_experiments
 from kvsim.lab.expect import Expectation, read_expectations
 from kvsim.lab.grid import Table, Vary, axes_of, parse_setting, points_of, set_key
 from kvsim.lab.measures import MEASURES
+from kvsim.sim.checks import check_world
 from kvsim.sim.faults import Fault, read_faults
 from kvsim.sim.nemesis import NemesisSettings
 from kvsim.sim.settings import WorldSettings, read_world
-from kvsim.strategies.catalogue import cluster_of, read_design
+from kvsim.strategies.catalogue import cluster_of, message_kinds, read_design
 from kvsim.workload.settings import Workload
 
 if TYPE_CHECKING:
@@ -312,8 +314,14 @@ def read_setup(where: tuple[tuple[str, str], ...], table: Table, path: Path) -> 
         problems += error.problems
     if design is not None:
         cluster = cluster_of(design, sized.nodes, sized.frontends)
+        places: tuple[str, ...] | None = None
         try:
-            faults = read_faults(table.get("faults", []), f"{file}: faults", cluster)
+            kinds = [tag_of(kind) for kind in message_kinds(design)]
+            places = check_world(world, cluster.everyone(), kinds, f"{file}: ")
+        except SettingsError as error:
+            problems += error.problems
+        try:
+            faults = read_faults(table.get("faults", []), f"{file}: faults", cluster, places)
         except SettingsError as error:
             problems += error.problems
         if not problems:

@@ -16,6 +16,7 @@ from kvsim.real.supervisor import Supervisor, SupervisorError
 from kvsim.sim.faults import (
     LOOK_AGAIN_NS,
     PATIENCE_NS,
+    ZONE,
     Crash,
     Delay,
     Fault,
@@ -26,6 +27,7 @@ from kvsim.sim.faults import (
     Target,
     Window,
 )
+from kvsim.sim.faults.base import drawn
 
 KINDS = ("crash", "pause", "partition", "loss", "delay")
 """What can be done to processes and the links between them without rights over the machine."""
@@ -36,11 +38,23 @@ Links = dict[tuple[NodeId, NodeId], LinkFault]
 def refusals(setup: Setup) -> list[str]:
     """Why some faults cannot be had on a real cluster, a sentence each."""
     return [
-        f"faults[{number}]: {fault.kind} happens in the simulated world alone; on a real cluster kvsim can have "
-        f"{', '.join(KINDS)}: leave it out (--set faults=[] leaves out all), or use kvsim simulate"
+        f"faults[{number}]: {reason} in the simulated world alone; on a real cluster kvsim can have "
+        f"{', '.join(KINDS)}, at stated times: leave it out (--set faults=[] leaves out all), or use kvsim simulate"
         for number, fault in enumerate(setup.faults)
-        if fault.kind not in KINDS
+        if (reason := _only_simulated(fault))
     ]
+
+
+def _only_simulated(fault: Fault) -> str:
+    """What of it no process can have; empty where all of it can be had."""
+    if fault.kind not in KINDS:
+        return f"{fault.kind} happens"
+    if fault.when is not None:
+        return f"when = {fault.when!r} is seen"
+    if isinstance(fault, Crash) and fault.torn:
+        return "torn writes happen"
+    zones = [target for target in fault.targets() if target.startswith(ZONE)]
+    return f"the target {zones[0]!r} is found" if zones else ""
 
 
 class NodeCounts:
@@ -158,30 +172,38 @@ class RealFaults:
             return None
         match fault:
             case Crash():
-                [node] = nodes
-                if self._cluster.running(node):
+                for node in filter(self._cluster.running, nodes):
                     self._counts.kill(node)
-                return Struck((node,), partial(self._restart, node))
+                return Struck(tuple(nodes), partial(self._restart, nodes))
             case Pause():
-                [node] = nodes
-                if self._cluster.running(node):
+                for node in filter(self._cluster.running, nodes):
                     self._counts.pause(node)
-                return Struck((node,), partial(self._counts.resume, node))
+                return Struck(tuple(nodes), partial(self._resume, nodes))
             case Partition():
-                return self._hurt(self._cut(fault, nodes), nodes)
+                sides = [self._find_all(side, chance) for side in fault.sides]
+                known = [side for side in sides if side is not None]
+                return self._hurt(self._cut(known), nodes) if len(known) == len(sides) else None
             case Loss():
                 return self._hurt(self._among(nodes, LinkFault(loss=fault.share)), nodes)
             case Delay():
                 return self._hurt(self._among(nodes, LinkFault(delay_ns=fault.delay_ns)), nodes)
+        raise AssertionError(f"{fault.kind} was refused before anything started")
 
-    def _restart(self, node: NodeId) -> None:
-        if not self._cluster.running(node):
-            self._counts.restart(node)
+    def _restart(self, nodes: Sequence[NodeId]) -> None:
+        for node in nodes:
+            if not self._cluster.running(node):
+                self._counts.restart(node)
 
-    def _cut(self, fault: Partition, nodes: Sequence[NodeId]) -> Links:
-        numbers = [number for number, side in enumerate(fault.sides) for _ in side]
-        side_of = dict(zip(nodes, numbers, strict=True))
-        if len(fault.sides) == 1:
+    def _resume(self, nodes: Sequence[NodeId]) -> None:
+        for node in nodes:
+            self._counts.resume(node)
+
+    def _cut(self, sides: Sequence[Sequence[NodeId]]) -> Links:
+        side_of: dict[NodeId, int] = {}
+        for number, side in enumerate(sides):
+            for node in side:
+                side_of.setdefault(node, number)
+        if len(sides) == 1:
             side_of = {node: side_of.get(node, 1) for node in self._cluster.nodes}
         cut = LinkFault(cut=True)
         return {(one, other): cut for one in side_of for other in side_of if side_of[one] != side_of[other]}
@@ -203,22 +225,30 @@ class RealFaults:
 
     def _find_all(self, targets: Iterable[Target], chance: Chance) -> list[NodeId] | None:
         found = [self._find(target, chance) for target in targets]
-        nodes = [node for node in found if node is not None]
-        return nodes if len(nodes) == len(found) else None
+        if any(nodes is None for nodes in found):
+            return None
+        return list(dict.fromkeys(node for nodes in found if nodes is not None for node in nodes))
 
-    def _find(self, target: Target, chance: Chance) -> NodeId | None:
-        """The node of this name or role; None while nobody has the role."""
+    def _find(self, target: Target, chance: Chance) -> tuple[NodeId, ...] | None:
+        """The nodes of this name or role; None while nobody has the role."""
         if target in self._cluster.nodes:
-            return target
+            return (target,)
+        storing = self._cluster.plan.cluster.data
+        up = [node for node in storing if self._cluster.running(node)]
+        more = len(storing) // 2 + 1
+        if target == "random":
+            return (chance.pick(up),) if up else None
+        if target in ("majority", "minority"):
+            return drawn(chance, storing, more if target == "majority" else len(storing) - more)
         try:
             if target != "a follower":
-                return self._cluster.role(target)
+                holder = self._cluster.role(target)
+                return None if holder is None else (holder,)
             leaders = (self._cluster.role("leader"), self._cluster.role("primary"))
         except SupervisorError:  # a node ended while it was asked
             return None
-        storing = self._cluster.plan.cluster.data
-        followers = [node for node in storing if self._cluster.running(node) and node not in leaders]
-        return chance.pick(followers) if followers and leaders != (None, None) else None
+        followers = [node for node in up if node not in leaders]
+        return (chance.pick(followers),) if followers and leaders != (None, None) else None
 
 
 def together(faults: Sequence[Links]) -> dict[NodeId, dict[NodeId, LinkFault]]:

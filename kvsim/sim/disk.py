@@ -14,6 +14,7 @@ from kvsim.core.chance import Chance
 from kvsim.core.host import DiskError
 from kvsim.core.message import Nanoseconds
 from kvsim.core.waiting import Future, completed
+from kvsim.sim.distributions import drawing
 from kvsim.sim.engine import Engine
 from kvsim.sim.settings import DiskSettings
 
@@ -42,7 +43,38 @@ class Storage:
         self.bytes_written = 0
         self.free_ns: Nanoseconds = 0
         """When the disk will have done all that it was asked."""
+        self.full = False
+        """By a fault: no write finds space."""
+        self.failing = False
+        """By a fault: every sync and replace fails."""
+        self.slower = 1.0
+        """By a fault: how many times as long everything takes."""
+        self.torn = settings.torn
+        self.flipped: Callable[[bytes], bytes] | None = None
+        """By a fault: what a read after a restart makes of each file."""
         self._chance = chance
+        self._times: dict[str, Callable[[], Nanoseconds]] = {
+            operation: drawing(time, chance.stream(operation))
+            for operation, time in (
+                ("append", settings.append_ns),
+                ("sync", settings.sync_ns),
+                ("replace", settings.replace_ns),
+            )
+        }
+
+    @property
+    def hurt(self) -> bool:
+        """Whether a fault lets it refuse or lose what is written."""
+        return self.full or self.failing
+
+    def time_for(self, operation: str, size_bytes: int) -> Nanoseconds:
+        """What an operation takes, with the time for the bytes."""
+        time_ns = self._times[operation]() + size_bytes * 1_000_000_000 // self.settings.bandwidth_bytes_per_s
+        return time_ns if self.slower == 1 else round(time_ns * self.slower)
+
+    def lose_all(self) -> None:
+        """The disk is gone, and an empty one is in its place."""
+        self.files = {}
 
     def open(self, file: str) -> StoredFile:
         """The file of this name, made if it is not there."""
@@ -62,7 +94,7 @@ class Storage:
         for name, stored in self.files.items():
             end = stored.durable_bytes
             appended = len(stored.content) - end if stored.durable is stored.content else 0
-            if self.settings.torn and appended:
+            if self.torn and appended:
                 end += self._chance.between(0, appended)
             lost += max(0, len(stored.content) - end) if stored.durable is stored.content else len(stored.content)
             if end:
@@ -71,8 +103,9 @@ class Storage:
         return lost
 
     def contents(self) -> dict[str, bytes]:
-        """All files as they are."""
-        return {name: bytes(stored.content) for name, stored in self.files.items()}
+        """All files, as a node reads them when it starts."""
+        read = self.flipped or bytes
+        return {name: read(bytes(stored.content)) for name, stored in self.files.items()}
 
 
 Done = Callable[[Future[None], str, str, int, int], None]
@@ -90,10 +123,11 @@ class SimDisk:
         following: Callable[[], int],
         done: Done,
         appended: Callable[[str, int], None],
+        failed: Callable[[Future[None], Exception], None],
     ) -> None:
         self._engine, self._storage, self._settings = engine, storage, storage.settings
         self._leaves_ns, self._following, self._done = leaves_ns, following, done
-        self._appended = appended
+        self._appended, self._failed = appended, failed
         self.powered = True
 
     def append(self, file: str, data: bytes) -> Future[None]:
@@ -104,10 +138,10 @@ class SimDisk:
         if refused is not None:
             return refused
         self._storage.open(file).content += data
-        if not self._settings.append_ns:
+        if self._settings.append_ns == 0:
             self._appended(file, len(data))
             return completed(None)
-        return self._queue(self._settings.append_ns, 0, "append", file, lambda stored: None)
+        return self._queue(0, "append", file, lambda stored: None)
 
     def sync(self, file: str) -> Future[None]:
         """Make durable what the file holds now."""
@@ -122,7 +156,7 @@ class SimDisk:
         def take_effect(stored: StoredFile) -> None:
             stored.durable, stored.durable_bytes = content, end
 
-        return self._queue(self._settings.sync_ns, fresh, "sync", file, take_effect)
+        return self._queue(fresh, "sync", file, take_effect)
 
     def replace(self, file: str, data: bytes) -> Future[None]:
         """Put a new content in the old one's place. Fails with `DiskError` when the disk is full."""
@@ -139,24 +173,26 @@ class SimDisk:
         def take_effect(stored: StoredFile) -> None:
             stored.durable, stored.durable_bytes = content, end
 
-        return self._queue(self._settings.replace_ns, end, "replace", file, take_effect)
+        return self._queue(end, "replace", file, take_effect)
 
     def full(self) -> bool:
         """Whether only the reserve is left."""
         size = self._settings.size_bytes
+        if self._storage.full:
+            return True
         return size is not None and self._storage.used_bytes() > size * (1 - self._settings.reserve)
 
     def _no_space_for(self, size_bytes: int) -> Future[None] | None:
-        size = self._settings.size_bytes
-        if size is None or self._storage.used_bytes() + size_bytes <= size:
+        size, used = self._settings.size_bytes, self._storage.used_bytes
+        if not self._storage.full and (size is None or used() + size_bytes <= size):
             return None
         refused: Future[None] = Future()
-        refused.fail(DiskError(f"no space left on the disk for {size_bytes} bytes; it has {size}"))
+        has = used() if self._storage.full else size
+        refused.fail(DiskError(f"no space left on the disk for {size_bytes} bytes; it has {has}"))
         return refused
 
     def _queue(
         self,
-        cost_ns: Nanoseconds,
         size_bytes: int,
         operation: str,
         file: str,
@@ -166,15 +202,16 @@ class SimDisk:
         storage, engine = self._storage, self._engine
         storage.bytes_written += size_bytes
         now = engine.time_ns
-        storage.free_ns = (
-            max(now, storage.free_ns) + cost_ns + size_bytes * 1_000_000_000 // self._settings.bandwidth_bytes_per_s
-        )
+        storage.free_ns = max(now, storage.free_ns) + storage.time_for(operation, size_bytes)
         stored = storage.open(file)
         future: Future[None] = Future()
         cause = self._following()
+        failing = storage.failing and operation != "append"
 
         def finish(_: None) -> None:
-            if self.powered:
+            if self.powered and failing:
+                self._failed(future, DiskError(f"the {operation} of {file} failed: input/output error"))
+            elif self.powered:
                 take_effect(stored)
                 self._done(future, operation, file, stored.durable_bytes, cause)
 

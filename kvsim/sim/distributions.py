@@ -6,13 +6,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from itertools import accumulate
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
 from kvsim.core.chance import Chance
 from kvsim.core.message import Nanoseconds
+from kvsim.core.settings import duration_ns
 
 Duration = Annotated[int, msgspec.Meta(ge=0)]
 Positive = Annotated[int, msgspec.Meta(gt=0)]
@@ -152,7 +157,91 @@ class Pareto(_Distribution, frozen=True, tag="pareto"):
         return self.minimum_ns * (self.shape / (self.shape - 1) if self.shape > 1 else 2)
 
 
-Distribution = Constant | Uniform | Normal | Lognormal | Exponential | Pareto
+class Empirical(_Distribution, frozen=True, tag="empirical"):
+    """What was measured: each draw is one of the times in a file, each line as likely.
+
+    A line is a time with its unit (`1.25ms`), or a bare number of milliseconds. What follows a `#` does not count.
+    """
+
+    file: str
+
+    def __post_init__(self) -> None:
+        measured_ns(self.file)
+
+    def draws(self, chance: Chance) -> Iterator[Nanoseconds]:
+        """One number of the stream a draw."""
+        times, random = measured_ns(self.file), chance.uniform01
+        count = len(times)
+        while True:
+            yield times[int(random() * count)]
+
+    def average_ns(self) -> float:
+        """The mean of what was measured."""
+        times = measured_ns(self.file)
+        return sum(times) / len(times)
+
+
+Simple = Constant | Uniform | Normal | Lognormal | Exponential | Pareto | Empirical
+
+
+class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One part of a mixture."""
+
+    weight: Annotated[float, msgspec.Meta(gt=0)]
+    """How often it is drawn from, beside the others."""
+    of: Simple
+
+
+class Mixture(_Distribution, frozen=True, tag="mixture"):
+    """Each draw comes from one of several distributions, chosen by their weights."""
+
+    parts: tuple[Part, ...]
+
+    def __post_init__(self) -> None:
+        if not self.parts:
+            raise ValueError("a mixture needs at least one part")
+
+    def draws(self, chance: Chance) -> Iterator[Nanoseconds]:
+        """One number of the stream for the choice; each part then draws from a stream of its own."""
+        random, whole = chance.uniform01, sum(part.weight for part in self.parts)
+        bounds = [bound / whole for bound in accumulate(part.weight for part in self.parts)]
+        streams = [part.of.draws(chance.stream(str(number))) for number, part in enumerate(self.parts)]
+        last = len(streams) - 1
+        while True:
+            yield next(streams[min(last, bisect_right(bounds, random()))])
+
+    def average_ns(self) -> float:
+        """The mean of the parts' means, by weight."""
+        whole = sum(part.weight for part in self.parts)
+        return sum(part.weight * part.of.average_ns() for part in self.parts) / whole
+
+
+Distribution = Simple | Mixture
+
+
+def drawing(time: Nanoseconds | Distribution, chance: Chance) -> Callable[[], Nanoseconds]:
+    """Gives the time, constant or drawn, at each call."""
+    return (Constant(time) if isinstance(time, int) else time).draws(chance).__next__
+
+
+@lru_cache(maxsize=64)
+def measured_ns(file: str) -> tuple[Nanoseconds, ...]:
+    """The times in a file. Raises ValueError with the line that is none."""
+    try:
+        lines = Path(file).read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"cannot read {file}: {error}") from None
+    times = []
+    for number, line in enumerate(lines, 1):
+        text = line.partition("#")[0].strip()
+        if text:
+            try:
+                times.append(duration_ns(text if text[-1].isalpha() else f"{text}ms"))
+            except ValueError as error:
+                raise ValueError(f"{file}, line {number}: {error}") from None
+    if not times:
+        raise ValueError(f"{file} holds no times; write one on each line, such as 1.25ms")
+    return tuple(times)
 
 
 def _normals(chance: Chance) -> Iterator[float]:

@@ -14,10 +14,12 @@ from typing import Any
 from simpy.events import NORMAL
 
 from kvsim.core.chance import Chance
-from kvsim.core.host import Disk, Program, Recovered
-from kvsim.core.message import Channel, Envelope, Message, Nanoseconds, NodeId, tag_of
+from kvsim.core.host import Disk, DiskError, Program, Recovered
+from kvsim.core.message import Channel, Envelope, Nanoseconds, NodeId, tag_of
 from kvsim.core.trace import Event
 from kvsim.core.waiting import Future, Scope, Task
+from kvsim.sim.clock import Clock
+from kvsim.sim.costs import costs_of
 from kvsim.sim.disk import SimDisk, Storage
 from kvsim.sim.engine import Engine, Timer
 from kvsim.sim.events import Crashed, Delivered, DiskDone, Failed, Observer, PeerLost, Restarted, TimerFired
@@ -25,25 +27,10 @@ from kvsim.sim.link import Packet
 from kvsim.sim.network import Network
 from kvsim.sim.settings import ClockSettings, MachineSettings
 
-CALENDAR_START_NS: Nanoseconds = 1_735_689_600_000_000_000
-"""Every run begins on 1 January 2025, 00:00 UTC, by the calendars of its nodes."""
-MILLION = 1_000_000
 STREAM = Channel.STREAM  # a name of its own, since a look-up in an Enum is slow and each message needs one
 
 Build = Callable[["Life", Scope], Program]
 """Makes a node's program for one life."""
-
-
-class Costs(dict[type[Message], Nanoseconds]):
-    """The CPU's time for each kind of message, looked up once a kind."""
-
-    def __init__(self, times: dict[str, Nanoseconds]) -> None:
-        super().__init__()
-        self._times = times
-
-    def __missing__(self, kind: type[Message]) -> Nanoseconds:
-        self[kind] = cost_ns = self._times.get(tag_of(kind), self._times["default"])
-        return cost_ns
 
 
 class SimHost:
@@ -55,20 +42,24 @@ class SimHost:
         self.id, self.network, self.settings, self.chance = id, network, settings, chance
         self._engine = engine
         self.observer: Observer = network.observer
-        self.clock = next((clock for clock in settings.clocks if clock.node == id), ClockSettings(id))
+        self.clock = Clock(next((clock for clock in settings.clocks if clock.node == id), ClockSettings(id)))
         self.storage = Storage(settings.disk, chance.stream("disk"))
         self.links = network.join(self)
         self.life: Life | None = None
         self.up = False
         self.incarnation = 0
         self.failures: list[Exception] = []
+        self.stopped_by_disk = False
+        """Whether its last life ended because a fault hurt its disk."""
         self.handled = 0
         """Messages that its node was given, over all lives."""
         self.busy_ns: Nanoseconds = 0
         """How long its CPU has worked, over all cores."""
         self._build = build
         self._push, self._next_id = engine.push, engine.next_id
-        self._costs = Costs(settings.service_times())
+        self.factor = settings.slower.get(id, 1.0)
+        """How many times as long as stated the CPU's work takes."""
+        self._costs = costs_of(settings.service_times(), chance.stream("cpu"), self.factor)
         self.leaves_ns: Nanoseconds = 0
         """When the CPU is done with what it took up last: what is sent before leaves then."""
         self._free_ns: Nanoseconds = 0
@@ -91,7 +82,7 @@ class SimHost:
         if self.up:
             return
         self.incarnation += 1
-        self.up = True
+        self.up, self.stopped_by_disk = True, False
         self.life = life = Life(self, self._engine)
         self.network.restarted(self.id)
         if self.incarnation > 1 and self.observer.wants(Restarted):
@@ -124,6 +115,13 @@ class SimHost:
             self.paused_until_ns = until = max(self.paused_until_ns, self._engine.time_ns + lasts_ns)
             self._free_ns = max(self._free_ns, until)
             self._cores = [max(core, until) for core in self._cores] if self._cores else None
+
+    def slow(self, factor: float) -> None:
+        """From now on the CPU's work takes this many times as long as it did."""
+        self.factor *= factor
+        self._costs = costs_of(
+            self.settings.service_times(), self.chance.stream(f"cpu/{self._engine.time_ns}"), self.factor
+        )
 
     # Messages ---------------------------------------------------------------------------------------------------------
 
@@ -220,6 +218,7 @@ class Life:
             lambda: host.observer.following,
             self._disk_done,
             self._disk_appended,
+            self._disk_failed,
         )
         self.disk: Disk = self._disk
         self.wants = host.observer.wants
@@ -227,8 +226,7 @@ class Life:
         self._engine, self._observer = engine, host.observer
         self._push, self._next_id = engine.push, host._engine.next_id
         self._links = host.links
-        self._drift_ppm = host.clock.drift_ppm
-        self._offset_ns = host.clock.offset_ns + CALENDAR_START_NS
+        self._clock = host.clock
 
     def begin(self, build: Build, recovered: Recovered) -> None:
         """Build the node and start it."""
@@ -252,11 +250,11 @@ class Life:
     def now(self) -> Nanoseconds:
         """The monotonic clock."""
         now = self._engine.time_ns
-        return now + now * self._drift_ppm // MILLION if self._drift_ppm else now
+        return self._clock.read(now) if self._clock.wrong else now
 
     def wall(self) -> Nanoseconds:
         """The calendar."""
-        return self.now() + self._offset_ns
+        return self.now() + self._clock.calendar_ns
 
     def send(self, to: NodeId, envelope: Envelope[Any], channel: Channel = STREAM) -> None:
         """Send, while this life lasts."""
@@ -275,8 +273,8 @@ class Life:
         """Call back after this time by the node's own clock."""
         assert delay_ns >= 0, f"{self.id} sets a timer {-delay_ns} ns in the past"
         timer = Timer(self._engine, call)
-        if self._drift_ppm:
-            delay_ns = -(-delay_ns * MILLION // (MILLION + self._drift_ppm))
+        if self._clock.wrong:
+            delay_ns = self._clock.true_ns(delay_ns)
         if self._observer.detailed:
             timer.cause = self._observer.following
         at: Nanoseconds = self._engine.time_ns + delay_ns
@@ -296,7 +294,10 @@ class Life:
         """Stop by the node's own defect, or its disk's."""
         if not self.alive:
             return
-        self.host.failures.append(error)
+        if isinstance(error, DiskError) and self.host.storage.hurt:
+            self.host.stopped_by_disk = True  # as a node should, so it is no defect of its own
+        else:
+            self.host.failures.append(error)
         if self._observer.wants(Failed):
             self._observer.record(self.id, Failed(f"{type(error).__name__}: {error}"))
         self.host.crash()
@@ -344,6 +345,14 @@ class Life:
         if self._observer.wants(DiskDone):
             self._observer.follow(self._observer.record(self.id, DiskDone(operation, file, size_bytes), cause))
         self._resume(future.complete, None)
+
+    def _disk_failed(self, future: Future[None], error: Exception) -> None:
+        """The disk could not do what it was asked. Whoever waits for it learns of that."""
+        until = self.host.paused_until_ns
+        if until > self._engine.time_ns:
+            self._engine.call_at(until, lambda _: self._disk_failed(future, error), None)
+        elif self.alive:
+            self._resume(future.fail, error)
 
     def _disk_appended(self, file: str, size_bytes: int) -> None:
         """An append that took no time."""

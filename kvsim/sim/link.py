@@ -35,18 +35,30 @@ class Packet(msgspec.Struct, gc=False):
     """Which of the streams that the two ends have had one after the other."""
     channel: Channel = Channel.STREAM
     lost: bool = False
+    again_after_ns: Nanoseconds | None = None
 
 
 class Deliver(NamedTuple):
     """A verdict: the packet goes on, so much later."""
 
     after_ns: Nanoseconds
+    again_after_ns: Nanoseconds | None = None
+    """A datagram arrives a second time, so much after the first."""
 
 
 class Drop(NamedTuple):
     """A verdict: the network loses the packet."""
 
     reason: str
+
+
+class Nuisance(NamedTuple):
+    """The shares of messages to which something happens on a way."""
+
+    loss: float = 0.0
+    duplicate: float = 0.0
+    reorder: float = 0.0
+    corrupt: float = 0.0
 
 
 Verdict = Deliver | Drop | None
@@ -112,11 +124,13 @@ class Link:
         self._accept = target.accept
         self._fifo = network.settings.order == "fifo"
         self._outbox = self._may_send = network.settings.outbox
-        self._way, self._loss, self._typical_ns = network.way(source.id, target.id, chance)
+        self._way, self._nuisance, self._typical_ns = network.way(source.id, target.id, chance)
+        self._loss = 1 - (1 - self._nuisance.loss) * (1 - self._nuisance.corrupt)
         self._pipe, self._latency = self._way[0]
         self._further = self._way[1:]
         self._losses = chance.stream("loss")
         self._again = chance.stream("again")
+        self._troubles = chance.stream("troubles")
         self._last_ns: Nanoseconds = 0
         self.sent = self.settled = 0
         """Messages on the stream, and how many of them are under way no more."""
@@ -133,7 +147,9 @@ class Link:
     def refresh(self) -> None:
         """Look again whether messages can take the short way."""
         network = self.network
-        unusual = network.observer.detailed or network.wire or network.at_sending or self._loss or not self._fifo
+        unusual = (
+            network.observer.detailed or network.wire or network.at_sending or any(self._nuisance) or not self._fifo
+        )
         self.plain = not (unusual or self.unaware or self.back.unaware)
         self.clear = not (network.at_arrival or self.stall) and self.target.up
 
@@ -195,6 +211,9 @@ class Link:
         at = self._travel(leaves_ns, size, self._way)
         if not self.plain:
             at = self._judge(packet, at)
+            if packet.again_after_ns is not None and not packet.lost:
+                self.datagrams_sent += 1
+                self._push((at + packet.again_after_ns, NORMAL, self._next_id(), self._take_datagram, packet))
         if size > DATAGRAM_LIMIT_BYTES + HEADER_BYTES:
             packet.lost = True
         if packet.lost:
@@ -219,6 +238,8 @@ class Link:
         """What loss, faults, trace and wire mode make of a packet that is sent: when it arrives, if it is not lost."""
         network = self.network
         packet.lost = self._losses.happens(self._loss)
+        if self._nuisance.reorder or self._nuisance.duplicate:
+            at = self._trouble(packet, at)
         if network.wire:
             packet.envelope = network.codec.decode(self._encode(packet.envelope))
         if network.observer.detailed:
@@ -227,9 +248,20 @@ class Link:
             verdict = rule(packet)
             if verdict is not None:
                 if isinstance(verdict, Deliver):
+                    if verdict.again_after_ns is not None:
+                        packet.again_after_ns = verdict.again_after_ns
                     return at + verdict.after_ns
                 packet.lost = True
                 return at
+        return at
+
+    def _trouble(self, packet: Packet, at: Nanoseconds) -> Nanoseconds:
+        """Hold the packet back, or let it arrive twice, as often as the link does."""
+        network, chance = self.network, self._troubles
+        if chance.happens(self._nuisance.reorder):
+            at += network.draw_latency(self.source.id, self.target.id, chance)
+        if chance.happens(self._nuisance.duplicate):
+            packet.again_after_ns = network.draw_latency(self.source.id, self.target.id, chance)
         return at
 
     def record_sent(self, packet: Packet) -> None:
@@ -421,6 +453,34 @@ class Link:
             self.refresh()
             self.back.refresh()
             self.source.lose(self.target.id)
+
+
+class KindLink(Link):
+    """A link on which messages of some kinds have a time of their own, beside all latencies of the way."""
+
+    def __init__(self, network: Network, source: Endpoint, target: Endpoint, chance: Chance) -> None:
+        super().__init__(network, source, target, chance)
+        self._usual = self._latency, self._further, self._way
+        self._draws = {
+            kind: time.draws(chance.stream(f"kind/{kind}")).__next__ for kind, time in network.settings.kinds.items()
+        }
+
+    def send(self, envelope: Envelope[Any]) -> None:
+        """Send on the stream."""
+        self._take_way_of(envelope)
+        super().send(envelope)
+
+    def send_datagram(self, envelope: Envelope[Any]) -> None:
+        """Send by itself."""
+        self._take_way_of(envelope)
+        super().send_datagram(envelope)
+
+    def _take_way_of(self, envelope: Envelope[Any]) -> None:
+        draw = self._draws.get(tag_of(envelope.message))
+        if draw is None:
+            self._latency, self._further, self._way = self._usual
+        else:
+            self._latency, self._further, self._way = draw, [], [(self._pipe, draw)]
 
 
 class Loopback(Link):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import prod
 
 from kvsim.core.chance import Chance
 from kvsim.core.message import Codec, Nanoseconds, NodeId
 from kvsim.sim.engine import Engine
 from kvsim.sim.events import Observer
-from kvsim.sim.link import Endpoint, Link, Loopback, Pipe, Rule, Way
+from kvsim.sim.link import Endpoint, KindLink, Link, Loopback, Nuisance, Pipe, Rule, Way
 from kvsim.sim.places import Hop, Place, Places
 from kvsim.sim.settings import NetworkSettings
 
@@ -55,8 +56,9 @@ class Network:
         if source == target:
             links[target] = Loopback(self, one, self._chance)
         else:
-            there = Link(self, one, other, self._chance.stream(f"{source}>{target}"))
-            here = Link(self, other, one, self._chance.stream(f"{target}>{source}"))
+            kind = KindLink if self.settings.kinds else Link
+            there = kind(self, one, other, self._chance.stream(f"{source}>{target}"))
+            here = kind(self, other, one, self._chance.stream(f"{target}>{source}"))
             there.back, here.back = here, there
             self.links[source][target], self.links[target][source] = there, here
             here.refresh()
@@ -67,16 +69,16 @@ class Network:
         """Every link, but not those from a node to itself."""
         return (link for links in self.links.values() for link in links.values() if link.source is not link.target)
 
-    def way(self, source: NodeId, target: NodeId, chance: Chance) -> tuple[Way, float, Nanoseconds]:
-        """The pipes and latencies between two endpoints, the share of messages lost, and the mean time."""
+    def way(self, source: NodeId, target: NodeId, chance: Chance) -> tuple[Way, Nuisance, Nanoseconds]:
+        """The pipes and latencies between two endpoints, what messages may meet there, and the mean time."""
         if source == target:
-            return [(None, lambda: 0)], 0.0, 0
+            return [(None, lambda: 0)], Nuisance(), 0
         hops = self.places.route(source, target)
-        kept = 1.0
-        for hop in hops:
-            kept *= 1 - hop.loss
         way: Way = [(self._pipe(source, hop), hop.latency.draws(chance).__next__) for hop in hops]
-        return way, 1 - kept, round(sum(hop.latency.average_ns() for hop in hops))
+        shares = Nuisance(
+            *(1 - prod(1 - getattr(hop, name) for hop in hops) for name in ("loss", "duplicate", "reorder", "corrupt"))
+        )
+        return way, shares, round(sum(hop.latency.average_ns() for hop in hops))
 
     def draw_latency(self, source: NodeId, target: NodeId, chance: Chance) -> Nanoseconds:
         """How long one message travels, drawn from this stream."""

@@ -6,15 +6,18 @@ A vertex is a place: a rack, a zone, a region, a site. An edge is a link with a 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from kvsim.core.chance import Chance
 from kvsim.core.message import NodeId
-from kvsim.core.settings import SettingsError, duration_ns, nearest, rate_bytes_per_s
+from kvsim.core.settings import SettingsError, duration_ns, nearest, read_settings
 from kvsim.sim.distributions import Constant, Distribution
-from kvsim.sim.settings import NetworkSettings
+from kvsim.sim.settings import LinkSettings, NetworkSettings
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -29,7 +32,10 @@ class Hop(NamedTuple):
     """From where to where; None inside a place."""
     latency: Distribution
     bandwidth_bytes_per_s: int | None
-    loss: float
+    loss: float = 0.0
+    duplicate: float = 0.0
+    reorder: float = 0.0
+    corrupt: float = 0.0
 
 
 class Places:
@@ -41,6 +47,7 @@ class Places:
         """Whether messages travel over several links; else every two places have a link of their own."""
         self.inside = settings.inside
         self.graph = self._graph(nodes)
+        self._check_links()
         self._where: dict[NodeId, Place] = {}
         self._turns = {"node": 0, "client": 0}
         self._routes: dict[tuple[Place, Place], tuple[Hop, ...]] = {}
@@ -74,14 +81,48 @@ class Places:
 
     def _find(self, start: Place, end: Place) -> tuple[Hop, ...]:
         if start == end:
-            return (Hop(None, self.inside, self.settings.bandwidth_bytes_per_s, self.settings.loss),)
+            return (self._special(start, end, self._usual(self.inside)),)
         if not self.routed:
-            return (self.graph.edges[start, end]["hop"],)
+            return (self._special(start, end, self.graph.edges[start, end]["hop"]),)
         import networkx as nx
 
-        path = nx.shortest_path(self.graph, start, end, weight=_weight)
-        hops = (self.graph.edges[edge]["hop"] for edge in nx.utils.pairwise(path))
-        return tuple(hop._replace(edge=edge) for hop, edge in zip(hops, nx.utils.pairwise(path), strict=True))
+        path = nx.shortest_path(self.graph, start, end, weight=self._weight)
+        return tuple(self._hop_between(one, other) for one, other in nx.utils.pairwise(path))
+
+    def _hop_between(self, start: Place, end: Place) -> Hop:
+        return self._special(start, end, self.graph.edges[start, end]["hop"]._replace(edge=(start, end)))
+
+    def _weight(self, start: Place, end: Place, _: dict[str, Any]) -> float:
+        return self._hop_between(start, end).latency.average_ns()
+
+    def _usual(self, latency: Distribution) -> Hop:
+        """A link as `[network]` says."""
+        said = self.settings
+        return Hop(
+            None, latency, said.bandwidth_bytes_per_s, said.loss, said.duplicate, said.reorder, said.corrupt
+        )  # fmt: skip
+
+    def _special(self, start: Place, end: Place, hop: Hop) -> Hop:
+        """The link with what `[[network.links]]` says of this direction of it."""
+        for link in self.settings.links:
+            if (link.source, link.target) == (start, end) or (
+                link.both_ways and (link.target, link.source) == (start, end)
+            ):
+                said = {name: getattr(link, name) for name in Hop._fields[1:] if getattr(link, name) is not None}
+                hop = hop._replace(**said)
+        return hop
+
+    def _check_links(self) -> None:
+        problems = []
+        for number, link in enumerate(self.settings.links):
+            for key, place in (("source", link.source), ("target", link.target)):
+                if place not in self.graph:
+                    where = f"network.links[{number}].{key}"
+                    problems.append(f"{where}: the graph has no place {place!r}{nearest(place, self.graph)}")
+            if not problems and link.source != link.target and not self.graph.has_edge(link.source, link.target):
+                problems.append(f"network.links[{number}]: the graph has no link from {link.source} to {link.target}")
+        if problems:
+            raise SettingsError(problems)
 
     def _graph(self, nodes: Sequence[NodeId]) -> nx.Graph[Place]:
         name = self.settings.graph
@@ -102,23 +143,26 @@ class Places:
         return graph
 
     def _hop(self, where: str, data: dict[str, Any]) -> Hop:
-        """The link of an edge with the attributes `latency` (a duration), `bandwidth` (a rate) and `loss` (a share)."""
-        settings = self.settings
+        """The link of an edge. Its attributes are those of `[[network.links]]`; `latency` is a time, or a distribution
+        as TOML writes it: `{ distribution = "exponential", mean = "5ms" }`."""
+        usual = self._usual(self.settings.latency)
+        table = {name: data[name] for name in ("latency", "bandwidth", *Hop._fields[3:]) if name in data}
         try:
-            latency: Distribution = Constant(duration_ns(data["latency"])) if "latency" in data else settings.latency
-            rate = rate_bytes_per_s(data["bandwidth"]) if "bandwidth" in data else settings.bandwidth_bytes_per_s
-            loss = float(data.get("loss", settings.loss))
+            latency = table.get("latency")
+            if isinstance(latency, str):
+                table["latency"] = _latency(latency)
+            read = read_settings(LinkSettings, {"source": "", "target": "", **table}, where)
         except (TypeError, ValueError) as error:
             raise SettingsError([f"{where}: {error}"]) from None
-        if not 0 <= loss <= 1 or rate == 0:
-            raise SettingsError(
-                [f"{where}: loss is a share from 0 to 1 and bandwidth above 0, got {loss:g} and {rate}"]
-            )
-        return Hop(None, latency, rate, loss)
+        return usual._replace(**{name: value for name in Hop._fields[1:] if (value := getattr(read, name)) is not None})
 
 
-def _weight(_: Place, __: Place, data: dict[str, Any]) -> float:
-    return data["hop"].latency.average_ns()  # type: ignore[no-any-return]
+def _latency(text: str) -> Mapping[str, Any]:
+    """A link's latency as GraphML has it: text."""
+    if not text.lstrip().startswith("{"):
+        return {"distribution": "constant", "value_ns": duration_ns(text)}
+    table: Mapping[str, Any] = tomllib.loads(f"latency = {text}")["latency"]
+    return table
 
 
 def _single_rack(nodes: Sequence[NodeId]) -> nx.Graph[Place]:
@@ -135,6 +179,66 @@ def _three_zones(nodes: Sequence[NodeId]) -> nx.Graph[Place]:
     zones: nx.Graph[Place] = nx.Graph()
     zones.add_edges_from([("zone-1", "zone-2"), ("zone-1", "zone-3"), ("zone-2", "zone-3")])
     return zones
+
+
+def _tree(nodes: Sequence[NodeId]) -> nx.Graph[Place]:
+    """A binary tree of the nodes in their order: each but the first is linked with its parent."""
+    import networkx as nx
+
+    tree: nx.Graph[Place] = nx.Graph()
+    tree.add_nodes_from(nodes)
+    tree.add_edges_from((nodes[(at - 1) // 2], nodes[at]) for at in range(1, len(nodes)))
+    return tree
+
+
+def _random_regular(nodes: Sequence[NodeId]) -> nx.Graph[Place]:
+    """Every node linked with three others, or as many as there are: a ring, and a random matching across it."""
+    degree = min(3, len(nodes) - 1)
+    graph = _ring(nodes)
+    if degree < 3 or len(nodes) < 5:
+        graph.add_edges_from(combinations(nodes, 2))
+        return graph
+    chance = Chance(len(nodes), "places/random_regular")
+    while True:
+        left = list(nodes)
+        chance.shuffle(left)
+        across = list(zip(left[::2], left[1::2], strict=False))  # an odd one out keeps two links
+        if not any(graph.has_edge(*edge) for edge in across):
+            graph.add_edges_from(across)
+            return graph
+
+
+def _small_world(nodes: Sequence[NodeId]) -> nx.Graph[Place]:
+    """A ring with links to the next two on each side, of which a tenth lead elsewhere (Watts and Strogatz 1998)."""
+    graph = _ring(nodes)
+    chance, count = Chance(len(nodes), "places/small_world"), len(nodes)
+    for at, node in enumerate(nodes):
+        end = nodes[(at + 2) % count]
+        if chance.happens(0.1):
+            end = chance.pick(nodes)
+        if end != node:
+            graph.add_edge(node, end)
+    return graph
+
+
+def _fat_tree(nodes: Sequence[NodeId]) -> nx.Graph[Place]:
+    """Racks of four nodes, each on two switches of its pod, and four core switches above (Al-Fares et al. 2008)."""
+    import networkx as nx
+
+    graph: nx.Graph[Place] = nx.Graph()
+    cores = [f"core-{number}" for number in range(1, 5)]
+    racks = [nodes[at : at + 4] for at in range(0, len(nodes), 4)]
+    for number, rack in enumerate(racks):
+        edge, pod = f"edge-{number + 1}", number // 2 + 1
+        above = [f"aggregation-{pod}-{half}" for half in (1, 2)]
+        for switch in (edge, *above, *cores):
+            graph.add_node(switch, switch=True)
+        graph.add_edges_from((node, edge) for node in rack)
+        graph.add_edges_from((edge, switch) for switch in above)
+        graph.add_edges_from(
+            (switch, core) for half, switch in enumerate(above) for core in cores[2 * half : 2 * half + 2]
+        )
+    return graph
 
 
 def _star(nodes: Sequence[NodeId]) -> nx.Graph[Place]:
@@ -163,6 +267,10 @@ SHAPES: dict[str, Callable[[Sequence[NodeId]], nx.Graph[Place]]] = {
     "three_zones": _three_zones,
     "star": _star,
     "ring": _ring,
+    "tree": _tree,
+    "random_regular": _random_regular,
+    "small_world": _small_world,
+    "fat_tree": _fat_tree,
 }
 
 
@@ -212,7 +320,11 @@ def _matrix(name: str, settings: NetworkSettings) -> nx.Graph[Place]:
     for start, row in zip(regions, rows[1:], strict=True):
         for end, cell in zip(regions, row[1:], strict=True):
             one_way = Constant(_half_ns(f"network.graph: {name}: from {start} to {end}", cell))
-            graph.add_edge(start, end, hop=Hop((start, end), one_way, settings.bandwidth_bytes_per_s, settings.loss))
+            hop = Hop(
+                (start, end), one_way, settings.bandwidth_bytes_per_s,
+                settings.loss, settings.duplicate, settings.reorder, settings.corrupt,
+            )  # fmt: skip
+            graph.add_edge(start, end, hop=hop)
     return graph
 
 

@@ -18,12 +18,29 @@ SERVICE_TIME = "20us"
 """What a node's CPU spends on a message whose kind has no time of its own: some 50,000 messages a second and core."""
 
 
+class LinkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[[network.links]]`: what is different about one link of the graph; the rest is as `[network]` says."""
+
+    source: str
+    """The place where it begins."""
+    target: str
+    """The place where it ends; the same as `source` for the links inside a place."""
+    both_ways: bool = True
+    """Whether the same holds from target to source."""
+    latency: Distribution | None = None
+    bandwidth_bytes_per_s: Annotated[int, msgspec.Meta(gt=0)] | None = None
+    loss: Share | None = None
+    duplicate: Share | None = None
+    reorder: Share | None = None
+    corrupt: Share | None = None
+
+
 class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[network]`: who is linked with whom, and what a message meets on its way."""
 
     graph: str = "single_rack"
-    """A shape (`single_rack`, `three_zones`, `star`, `ring`), a GraphML file, or a matrix of round-trip times (a CSV
-    file, or the bundled `aws-2017-rtt-ms`)."""
+    """A shape (`single_rack`, `three_zones`, `star`, `ring`, `tree`, `random_regular`, `small_world`, `fat_tree`), a
+    GraphML file, or a matrix of round-trip times (a CSV file, or the bundled `aws-2017-rtt-ms`)."""
     latency: Distribution = Lognormal(median_ns=250 * MICROSECOND, p99_ns=MILLISECOND)
     """One way, over one link of the graph. A link in a GraphML file may have its own, and a matrix states all."""
     inside: Distribution = Lognormal(median_ns=50 * MICROSECOND, p99_ns=250 * MICROSECOND)
@@ -32,6 +49,18 @@ class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of a link between places, in each direction, and of an endpoint's own link into its place; messages queue."""
     loss: Share = 0.0
     """The share of messages that a link loses. A stream sends them again, which costs time; a datagram is gone."""
+    duplicate: Share = 0.0
+    """The share of datagrams that arrive twice. A stream notices, and hands each message over once."""
+    reorder: Share = 0.0
+    """The share of messages that are held back by a further latency, so that datagrams, or with `order = "none"` any
+    message, are overtaken; on a stream in order what comes later waits for them."""
+    corrupt: Share = 0.0
+    """The share of messages whose bits are hurt on the way. The receiver's checksum tells, so they count as lost."""
+    kinds: Mapping[str, Distribution] = {}
+    """One-way times by kind of message, in place of the links' latency: `"quorum.store" = { distribution = … }`, as
+    the WARS model needs (Bailis et al., VLDB 2012)."""
+    links: tuple[LinkSettings, ...] = ()
+    """Links that differ from the others, by the two places that they join."""
     order: Literal["fifo", "none"] = "fifo"
     """`fifo`: a stream's messages arrive in the order of sending. `none`: each message is a connection of its own."""
     min_rto_ns: Duration = 200 * MILLISECOND
@@ -49,11 +78,11 @@ class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class DiskSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[machines.disk]`: one disk a node. Its operations queue."""
 
-    append_ns: Duration = 0
+    append_ns: Duration | Distribution = 0
     """An append goes to the cache of the operating system; its cost is in the CPU's time."""
-    sync_ns: Duration = 200 * MICROSECOND
+    sync_ns: Duration | Distribution = 200 * MICROSECOND
     """What a sync takes, beside the time for the bytes."""
-    replace_ns: Duration = 400 * MICROSECOND
+    replace_ns: Duration | Distribution = 400 * MICROSECOND
     """What a replace takes, beside the time for the bytes: it syncs a file and a directory."""
     bandwidth_bytes_per_s: Annotated[int, msgspec.Meta(gt=0)] = 200_000_000
     size_bytes: Annotated[int, msgspec.Meta(gt=0)] | None = None
@@ -74,7 +103,9 @@ class ClockSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How far ahead its calendar is."""
 
 
-def _service_time(kind: str, time: str | int) -> Nanoseconds:
+def _service_time(kind: str, time: str | int | Distribution) -> Nanoseconds | Distribution:
+    if not isinstance(time, str | int):
+        return time
     time_ns = duration_ns(time) if isinstance(time, str) else time
     if time_ns < 0:
         raise ValueError(f"the CPU's time for {kind!r} is negative")
@@ -84,9 +115,11 @@ def _service_time(kind: str, time: str | int) -> Nanoseconds:
 class MachineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[machines]`: what the nodes run on."""
 
-    cpu: Mapping[str, str | int] | Literal["null"] = {}
-    """The CPU's time for a message, by its kind: `{ default = "20us", "quorum.store" = "50us" }`. `null`: no time at
-    all, which an experiment must state."""
+    cpu: Mapping[str, str | int | Distribution] | Literal["null"] = {}
+    """The CPU's time for a message, by its kind, constant or drawn: `{ default = "20us", "quorum.store" =
+    { distribution = "exponential", mean = "50us" } }`. `null`: no time at all, which an experiment must state."""
+    slower: Mapping[NodeId, Annotated[float, msgspec.Meta(gt=0)]] = {}
+    """Nodes whose CPU takes so many times as long: `{ data-2 = 5 }`."""
     cores: Count = 1
     """Messages that a node works on at once."""
     inbox: Count = 10_000
@@ -97,11 +130,11 @@ class MachineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         self.service_times()
 
-    def service_times(self) -> dict[str, Nanoseconds]:
+    def service_times(self) -> dict[str, Nanoseconds | Distribution]:
         """The CPU's time by kind of message, `default` included. Raises ValueError for what is no duration."""
         if isinstance(self.cpu, str):
             return {"default": 0}
-        times = {"default": SERVICE_TIME, **self.cpu}
+        times: dict[str, str | int | Distribution] = {"default": SERVICE_TIME, **self.cpu}
         return {kind: _service_time(kind, time) for kind, time in times.items()}
 
 
@@ -122,5 +155,5 @@ def read_world(tables: Mapping[str, Any], where: str) -> WorldSettings:
 def describe_world(settings: WorldSettings) -> dict[str, Any]:
     """The settings as plain data, every default filled in."""
     described: dict[str, Any] = msgspec.to_builtins(settings)
-    described["machines"]["cpu"] = settings.machines.service_times()
+    described["machines"]["cpu"] = msgspec.to_builtins(settings.machines.service_times())
     return described

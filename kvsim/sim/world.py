@@ -11,7 +11,7 @@ from kvsim.core.chance import Chance
 from kvsim.core.design import Cluster, Design
 from kvsim.core.message import Codec, Envelope, Message, Nanoseconds, NodeId
 from kvsim.core.node import Node
-from kvsim.core.trace import Entry, Sinks
+from kvsim.core.trace import Entry, Event, Sink, Sinks
 from kvsim.sim.engine import Engine
 from kvsim.sim.events import Observer
 from kvsim.sim.host import Build, SimHost
@@ -55,6 +55,8 @@ class Simulation:
         self.settings = settings
         self.storing = tuple(nodes)
         """The nodes that hold data, among which faults look for followers."""
+        self.doors = tuple(nodes)
+        """The nodes that take clients' requests."""
         self.chance = Chance(seed, "world")
         self.engine = Engine()
         self.observer = Observer(self.now)
@@ -85,6 +87,11 @@ class Simulation:
     def trace_to(self, write: Callable[[Entry], Any]) -> None:
         """Write everything that happens, as numbered entries with causes."""
         self.observer.trace_to(write)
+
+    def listen(self, sink: Sink, *kinds: type[Event]) -> None:
+        """Send these kinds of events to the sink from now on, also in the middle of a run."""
+        self.sinks.listen(sink, *kinds)
+        self._look_who_listens()
 
     def start(self, down: Sequence[NodeId] = ()) -> None:
         """Start all nodes, but those that begin down."""
@@ -141,8 +148,12 @@ class Simulation:
         )
 
     def role(self, name: str) -> NodeId | None:
-        """The live node one of whose components states this role (`leader`, `primary`); None if there is none now."""
-        return next((host.id for host in self.hosts.values() if name in _roles(host)), None)
+        """The live node one of whose components states this role (`leader`, `primary`); None if there is none now.
+
+        Of several, such as a leader that has not heard of its successor, the one of the latest term.
+        """
+        claims = [(_term(host, name), host.id) for host in self.hosts.values() if name in _roles(host)]
+        return max(claims, key=lambda claim: claim[0])[1] if claims else None
 
 
 class World(Simulation):
@@ -162,7 +173,7 @@ class World(Simulation):
             seed,
             wire=wire,
         )
-        self.storing = cluster.data
+        self.storing, self.doors = cluster.data, cluster.doors()
 
 
 def _roles(host: SimHost) -> list[str]:
@@ -170,3 +181,12 @@ def _roles(host: SimHost) -> list[str]:
     if not isinstance(node, Node):
         return []
     return [role for component in node.components if (role := getattr(component, "role_name", None))]
+
+
+def _term(host: SimHost, role: str) -> int:
+    """The latest term or view in which a component of this node has the role."""
+    node = host.node
+    assert isinstance(node, Node), "it has a role"
+    facts = [c.status() for c in node.components if getattr(c, "role_name", None) == role]
+    terms = [said.get("term") or said.get("view") or "" for said in facts]
+    return max((int(term) for term in terms if term.isdecimal()), default=0)

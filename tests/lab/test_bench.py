@@ -22,7 +22,7 @@ from kvsim.lab.real_faults import together
 from kvsim.lab.real_run import OwnCluster, on_own_clusters
 from kvsim.lab.run import Run
 from kvsim.real.filter import LinkFault
-from kvsim.sim.faults import _Fault
+from kvsim.sim.faults import Crash
 
 Small = Callable[..., Path]
 
@@ -116,6 +116,12 @@ def test_a_paused_node_holds_up_what_waits_for_it_and_goes_on_afterwards(small: 
     assert not successes_between(done, fault.start_ns + 50_000_000, fault.start_ns + 400_000_000)
     assert max(successes_ns(done.seen)) > fault.end_ns
     assert done.failures == () and done.metrics["messages_per_op"] > 1
+
+
+def test_a_moment_that_only_a_simulator_sees_is_refused(small: Small) -> None:
+    fault = '[[faults]]\nkind = "crash"\nnode = "data-1"\nwhen = "leader elected"\n'
+    with pytest.raises(SettingsError, match="'leader elected' is seen in the simulated world alone"):
+        on_own_clusters(load(small(text=tiny(RAFT), more=fault)))
 
 
 def test_a_leader_is_found_when_its_fault_strikes(small: Small) -> None:
@@ -223,13 +229,13 @@ def test_no_cluster_at_the_address_is_a_short_error(
 # Parts ----------------------------------------------------------------------------------------------------------------
 
 
-class _Meteor(_Fault, frozen=True, tag="meteor"):
+class _Meteor(Crash, frozen=True, tag="meteor", kw_only=True):
     """A fault that no process can have."""
 
 
 def test_a_fault_that_only_a_simulator_can_have_is_refused_before_anything_starts(small: Small) -> None:
     read = load(small(text=tiny()))
-    hit: Experiment = read._replace(setups=(read.setups[0]._replace(faults=(_Meteor(at_ns=0),)),))  # type: ignore[arg-type]
+    hit: Experiment = read._replace(setups=(read.setups[0]._replace(faults=(_Meteor(at_ns=0, node="data-1"),)),))  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match=r"faults\[0\]: meteor happens in the simulated world alone"):
         on_own_clusters(hit)
 

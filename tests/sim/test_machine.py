@@ -4,7 +4,7 @@ import pytest
 
 from kvsim.core.message import Envelope
 from kvsim.core.settings import SettingsError
-from kvsim.sim.host import CALENDAR_START_NS
+from kvsim.sim.clock import CALENDAR_START_NS
 from kvsim.sim.settings import ClockSettings, MachineSettings, WorldSettings, describe_world, read_world
 from tests.sim.probes import MS, US, Note, Probes, S, Work
 
