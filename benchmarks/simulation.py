@@ -145,7 +145,7 @@ def quorum_run(
     if traced:
         world.trace_to(Entry.line)
     if trace is not None:
-        world.trace_to(lambda entry: trace.write(entry.line()))
+        world.observer.trace_lines_to(trace.write)
     world.start()
     install(world, [Loss(at_ns=0, share=0.0, lasts_ns=10_000 * SECOND)] if fault else [])
     for number in range(CLIENTS):

@@ -71,7 +71,7 @@ def simulate(
     assert setup.world is not None, "it was made for the real world"
     world = World(setup.design, setup.cluster, setup.world, seed)
     if trace is not None:
-        world.trace_to(lambda entry: trace.write(entry.line()))
+        world.observer.trace_lines_to(trace.write)
     stage = SimStage(world, setup)
     story = Story(stage, setup, seed)
     if trace is not None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kvsim.core.message import Message, Nanoseconds, NodeId
-from kvsim.core.trace import Entry, Event, Sinks
+from kvsim.core.trace import Entry, Event, Sinks, line_of
 
 
 class Sent(Event, tag="world.sent"):
@@ -113,11 +113,15 @@ class Completed(Event, tag="client.completed"):
     value: Any = None
 
 
+Emit = Callable[[int, Nanoseconds, NodeId, Event, int], Any]
+"""Takes an entry's id, time, node, event and cause."""
+
+
 class Tracer:
     """Numbers all events of a run, and says which led to which. Listens to every kind."""
 
-    def __init__(self, write: Callable[[Entry], Any]) -> None:
-        self.write = write
+    def __init__(self, emit: Emit) -> None:
+        self.emit = emit
         self.last_id = 0
         """The entry written last."""
         self.cause = 0
@@ -125,7 +129,7 @@ class Tracer:
 
     def __call__(self, node: NodeId, time_ns: Nanoseconds, event: Event) -> None:
         self.last_id += 1
-        self.write(Entry(self.last_id, time_ns, node, event, self.cause))
+        self.emit(self.last_id, time_ns, node, event, self.cause)
 
 
 class Observer:
@@ -149,7 +153,14 @@ class Observer:
 
     def trace_to(self, write: Callable[[Entry], Any]) -> None:
         """Write every event of the run as a numbered entry with its cause."""
-        self.tracer = Tracer(write)
+        self._trace(lambda *entry: write(Entry(*entry)))
+
+    def trace_lines_to(self, write: Callable[[bytes], Any]) -> None:
+        """The same, as the lines of `trace.jsonl`."""
+        self._trace(lambda number, time_ns, node, event, cause: write(line_of(number, time_ns, node, event, cause)))
+
+    def _trace(self, emit: Emit) -> None:
+        self.tracer = Tracer(emit)
         self.sinks.listen(self.tracer)
 
     def record(self, node: NodeId, event: Event, cause: int | None = None) -> int:
@@ -160,7 +171,7 @@ class Observer:
             return 0
         if self._tracing_alone:  # the same as below, without the calls
             tracer.last_id = number = tracer.last_id + 1
-            tracer.write(Entry(number, self._now(), node, event, tracer.cause if cause is None else cause))
+            tracer.emit(number, self._now(), node, event, tracer.cause if cause is None else cause)
             return number
         current = tracer.cause
         if cause is not None:
