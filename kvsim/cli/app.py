@@ -15,7 +15,7 @@ from pathlib import Path
 
 import typer
 
-from kvsim.cli import bench, check, client, explore, list_, new, replay, serve, simulate, step, sweep, trace, where
+from kvsim.cli import bench, check, client, explore, hunt, list_, new, replay, serve, simulate, step, sweep, trace, where
 
 BAD_INPUT = 2
 DEFECT = 70
@@ -53,6 +53,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("where", where.where),
     ("check", check.check),
     ("explore", explore.explore),
+    ("hunt", hunt.hunt),
     ("step", step.step),
     ("list", list_.list_),
     ("new", new.new),

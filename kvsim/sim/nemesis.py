@@ -72,11 +72,16 @@ def draws(
 
 @draws("crash", weight=3.0, shortest="5ms", longest="2s")
 def _crash(whom: Whom) -> list[Table]:
-    """One node, or several at once, as when a rack loses power."""
+    """One node, or several at once, as when a rack loses power; sometimes just when something was promised."""
+    moment: Table = {}
+    if whom.chance.happens(0.2):
+        moment = {"when": "write acknowledged"}
+    elif whom.roles and whom.chance.happens(0.2):
+        moment = {"when": "leader elected"}
     if whom.chance.happens(0.5):
-        return [{"node": whom.node()}]
+        return [{"node": whom.node()} | moment]
     nodes = list(whom.cluster.data) if whom.chance.happens(0.6) else whom.some(whom.cluster.data)
-    return [{"node": node} for node in nodes]
+    return [{"node": node} | moment for node in nodes]
 
 
 @draws("partition", weight=3.0, shortest="50ms", longest="2s")
@@ -111,6 +116,109 @@ def _delay(whom: Whom) -> list[Table]:
     return [{"delay": written(min(SECOND, round(delay_ns)))} | _between(whom)]
 
 
+@draws("flaky", shortest="50ms")
+def _flaky(whom: Whom) -> list[Table]:
+    """Some links or all lose, repeat and reorder."""
+    share = round(whom.chance.uniform(0.02, 0.3), 2)
+    return [{"loss": share, "duplicate": share, "reorder": share} | _between(whom)]
+
+
+@draws("isolate", weight=0.5, shortest="50ms", longest="2s")
+def _isolate(whom: Whom) -> list[Table]:
+    """One node alone, from clients too every other time."""
+    return [{"node": whom.node(), "clients": whom.chance.happens(0.5)}]
+
+
+@draws("one_way", shortest="50ms", longest="2s")
+def _one_way(whom: Whom) -> list[Table]:
+    """A node is heard by nobody, or hears nobody."""
+    node = whom.chance.pick(whom.cluster.everyone())
+    others = [other for other in whom.cluster.everyone() if other != node]
+    if not others or whom.chance.happens(0.5):
+        return [{"senders": [node]}]
+    return [{"senders": others, "receivers": [node]}]
+
+
+@draws("bridge", weight=0.5, shortest="50ms", longest="2s")
+def _bridge(whom: Whom) -> list[Table]:
+    """Two halves that only one node reaches."""
+    return [{"node": whom.chance.pick(whom.cluster.data)}]
+
+
+@draws("majorities_ring", weight=0.5, shortest="50ms", longest="2s")
+def _majorities_ring(whom: Whom) -> list[Table]:
+    """Each reaches a majority, and no two the same."""
+    return [{}]
+
+
+@draws("pause", weight=2.0, shortest="20ms", longest="2s")
+def _pause(whom: Whom) -> list[Table]:
+    """A node stands still, for as long as a collection of garbage or as a virtual machine that is moved."""
+    return [{"node": whom.node()}]
+
+
+@draws("rolling_restart", weight=0.5, shortest="100ms", longest="2s")
+def _rolling_restart(whom: Whom) -> list[Table]:
+    """All that hold data, one after the other."""
+    return [{}]
+
+
+@draws("slow_cpu", shortest="50ms", longest="2s")
+def _slow_cpu(whom: Whom) -> list[Table]:
+    """A node that answers late."""
+    return [_slow(whom)]
+
+
+@draws("slow_disk", shortest="50ms", longest="2s")
+def _slow_disk(whom: Whom) -> list[Table]:
+    """A node whose syncs take long."""
+    return [_slow(whom)]
+
+
+def _slow(whom: Whom) -> Table:
+    return {"node": whom.node(), "factor": round(whom.chance.lognormal(20, 1.0)) + 2.0}
+
+
+# Beyond what designs promise to bear: drawn only where an experiment names them.
+
+
+@draws("disk_lost", weight=0.0)
+def _disk_lost(whom: Whom) -> list[Table]:
+    """A node comes back with an empty disk."""
+    return [{"node": whom.chance.pick(whom.cluster.data)}]
+
+
+@draws("disk_full", weight=0.0, shortest="50ms")
+def _disk_full(whom: Whom) -> list[Table]:
+    """A disk without room."""
+    return [{"node": whom.chance.pick(whom.cluster.data)}]
+
+
+@draws("failing_sync", weight=0.0)
+def _failing_sync(whom: Whom) -> list[Table]:
+    """A disk whose syncs fail, which stops its node."""
+    return [{"node": whom.chance.pick(whom.cluster.data)}]
+
+
+@draws("flipped_bits", weight=0.0)
+def _flipped_bits(whom: Whom) -> list[Table]:
+    """A disk that reads other bits than were written."""
+    return [{"node": whom.chance.pick(whom.cluster.data)}]
+
+
+@draws("clock_jump", weight=0.0, shortest="100ms")
+def _clock_jump(whom: Whom) -> list[Table]:
+    """A calendar that is wrong."""
+    by_ns = round(whom.chance.lognormal(100 * MILLISECOND, 1.5))
+    return [{"node": whom.node(), "by": written(by_ns), "backwards": whom.chance.happens(0.5)}]
+
+
+@draws("clock_drift", weight=0.0, shortest="100ms", longest="3s")
+def _clock_drift(whom: Whom) -> list[Table]:
+    """Clocks that run too fast or too slow."""
+    return [{"node": whom.node(), "ppm": whom.chance.between(-200_000, 200_000)}]
+
+
 def _between(whom: Whom) -> Table:
     if whom.chance.happens(0.4) or len(whom.cluster.everyone()) < 2:
         return {}
@@ -123,8 +231,8 @@ class NemesisSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[nemesis]`: faults drawn for each run from its seed."""
 
     kinds: Mapping[str, Annotated[float, msgspec.Meta(ge=0)]] = {}
-    """Kinds of faults and how often each comes beside the others: `{ crash = 3, partition = 1 }`. All that there are,
-    when not given."""
+    """Kinds of faults and how often each comes beside the others: `{ crash = 3, partition = 1 }`. When not given, all
+    that designs promise to bear; lost disks and wrong clocks, for instance, must be named."""
     shortest: Mapping[str, str] = {}
     """How long at least a fault of a kind lasts: `{ partition = "500ms" }`."""
     mean_interval_ns: Positive = 300 * MILLISECOND

@@ -18,6 +18,7 @@ from kvsim.sim.nemesis import NemesisSettings
 PLAIN_MIXES: tuple[Table, ...] = (
     {"read": 0.5, "put": 0.5},
     {"read": 0.8, "put": 0.2},
+    {"read": 0.95, "put": 0.05},
     {"read": 0.2, "put": 0.8},
     {"read": 0.5, "put": 0.4, "remove": 0.1},
     {"read": 0.3, "put": 0.2, "insert": 0.5},
@@ -93,7 +94,7 @@ def _workload(setup: Setup, chance: Chance, nemesis: NemesisSettings) -> Table:
     return {
         **kept,
         "mix": _mix(setup, chance),
-        "keys": {"distribution": "uniform", "count": chance.pick([1, 1, 2, 3, 5])},
+        "keys": {"distribution": "uniform", "count": chance.pick([1, 1, 2, 3, 5, 10])},
         "clients": chance.between(2, 6),
         "think_time": chance.pick(["5ms", "20ms", "50ms", "100ms"]),
         "value_size": "8B",

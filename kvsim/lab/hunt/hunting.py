@@ -1,4 +1,4 @@
-"""The hunt itself: case after case, over processes, each judged; resumable, as every finished run is a line of a file."""
+"""The hunt itself: case after case, over processes, each judged; a finished run is a line of a file to go on from."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import msgspec
 
+from kvsim.core.settings import SettingsError
 from kvsim.lab.artefacts import no_traceback
 from kvsim.lab.experiment import Experiment
 from kvsim.lab.hunt.case import draw_case
@@ -163,6 +165,9 @@ class Hunt:
                     return
                 done, asked = wait(asked, return_when=FIRST_COMPLETED)
                 yield from sorted((future.result() for future in done), key=lambda hunted: hunted.seed)
+        except BrokenProcessPool as error:
+            why = "by os._exit, a signal or lack of memory; use --jobs 1 to see which run it is"
+            raise SettingsError([f"{self.target}: a process that ran it died at once, {why}"]) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 

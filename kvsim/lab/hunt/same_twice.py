@@ -59,7 +59,7 @@ def first_difference(case: Case) -> str:
 
 
 def _told(number: int, first: bytes, second: bytes, place: str) -> str:
-    return f"event {number}: first {_event(first)}, then {_event(second)} ({place})"
+    return f"event {number}: first {_event(first)}, then {_event(second)}" + (f" ({place})" if place else "")
 
 
 def _event(line: bytes) -> str:

@@ -83,7 +83,9 @@ class Shrinker:
         if self._known[key]:
             self.best = case
             if self._told is not None:
-                self._told(f"{len(case.faults)} faults, {len(case.script)} operations after {self.tries} tries")
+                self._told(
+                    f"shrinking: {len(case.faults)} faults, {len(case.script)} operations after {self.tries} tries"
+                )
         return self._known[key]
 
     # Steps ------------------------------------------------------------------------------------------------------------

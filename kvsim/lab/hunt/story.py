@@ -172,7 +172,7 @@ def _faults(entries: Sequence[Entry], tables: Sequence[Table]) -> Iterator[Step]
             table = next((table for table in waiting if table["kind"] == kind), {})
             waiting = [other for other in waiting if other is not table]
             if kind == "crash":
-                down.setdefault(now, []).append((entry["node"], lost.get((entry["node"], now), 0)))
+                down.setdefault(now, []).extend((node, lost.get((node, now), 0)) for node in entry["nodes"])
             else:
                 yield Step(now, 6, _begins(kind, entry["nodes"], table), 5)
         elif entry["event"] == "world.fault_ended" and kind == "crash":
@@ -198,7 +198,7 @@ def _begins(kind: str, nodes: Sequence[str], table: Mapping[str, Any]) -> str:
     if kind == "partition":
         sides = table.get("sides", [])
         # A role is told by the name of who had it; roles come first on their sides, and so they do among the nodes.
-        known = {role: node for role, node in zip((n for side in sides for n in side), nodes, strict=False)}
+        known = dict(zip((n for side in sides for n in side), nodes, strict=False))
         named = [[known[n] if n in ROLES else n for n in side] for side in sides]
         parts = [side if i == 0 else [n for n in side if n not in named[0]] for i, side in enumerate(named)]
         rest = " | all other nodes" if len(sides) == 1 else ""

@@ -84,7 +84,7 @@ def play(case: Case, trace: TraceFile | None = None, *, metrics: bool = False) -
     seen = story.seen(difference(*stage.counts), stock_of(world))
     script = script_of(seen.history, story.clients.sent, seen.phases.workload_ns)
     failures = tuple(f"{node}: {error!r}" for node, error in world.failures)
-    verdicts = judge(setup, seen, story.windows)
+    verdicts = judge(setup, seen, story.windows, bool(failures))
     findings = [
         *_defects(world),
         *(
@@ -104,8 +104,11 @@ def play(case: Case, trace: TraceFile | None = None, *, metrics: bool = False) -
     )
 
 
-def judge(setup: Setup, seen: Observations, windows: list[Window]) -> dict[str, Verdict]:
-    """The verdicts of the judges that the promises name; and of progress, where no memory is all that a store has."""
+def judge(setup: Setup, seen: Observations, windows: list[Window], failed: bool) -> dict[str, Verdict]:
+    """The verdicts of the judges that the promises name; and of progress, where no memory is all that a store has.
+
+    `failed`: some node stopped for good, so that nobody can expect progress.
+    """
     verdicts: dict[str, Verdict] = {}
     healed_ns = max([window.end_ns for window in windows], default=0)
     is_healed = healed_ns < seen.phases.checked_ns and all(window.struck for window in windows)
@@ -117,7 +120,7 @@ def judge(setup: Setup, seen: Observations, windows: list[Window]) -> dict[str, 
             verdicts[name] = durability(seen.final_history())
         else:
             verdicts[name] = JUDGES[name].judge(seen.history, Limited(JUDGE_LIMIT_S))
-    if is_healed and setup.design.durability == "disk":
+    if is_healed and setup.design.durability == "disk" and not failed:
         verdicts["progress"] = progress(seen.history, healed_ns + RECOVERY_NS, seen.phases.checked_ns)
     return verdicts
 
@@ -129,7 +132,8 @@ def _defects(world: World) -> list[Finding]:
         if not isinstance(error, DiskError):
             place = place_of_error(error)
             what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-            found.append(Finding(f"defect: {type(error).__name__} at {place}", f"{node} failed with {what} ({place})"))
+            where = f" at {place}" if place else ""
+            found.append(Finding(f"defect: {type(error).__name__}{where}", f"{node} failed with {what}{where}"))
     return found
 
 

@@ -37,7 +37,7 @@ def watched(now: Callable[[], Nanoseconds], patience_s: float = PATIENCE_S) -> I
         nonlocal last_ns
         here_ns = now()
         if here_ns == last_ns:
-            raise Stuck(f"time stands still at {here_ns / 1e9:.6f} s: {place_of_frame(frame)}")
+            raise Stuck(f"time stands still at {here_ns / 1e9:.6f} s: {place_of_frame(frame) or 'no node is at work'}")
         last_ns = here_ns
 
     before = signal.signal(signal.SIGALRM, look)
@@ -50,7 +50,7 @@ def watched(now: Callable[[], Nanoseconds], patience_s: float = PATIENCE_S) -> I
 
 
 def place_of_frame(frame: FrameType | None) -> str:
-    """`mine.py, line 12, in store`: the innermost line of node logic on the stack, else the innermost of all."""
+    """`mine.py, line 12, in store`: the innermost line of node logic on the stack; empty if there is none."""
     frames = []
     while frame is not None:
         frames.append((frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name))
@@ -76,6 +76,6 @@ def _place(frames: list[tuple[str, int, str]]) -> str:
     ]
     outside = [f for f in frames if f[0] in strangers]
     ours = [f for f in frames if f[0].startswith(_LOGIC)]
-    for file, line, function in (*outside, *ours, *frames):
+    for file, line, function in (*outside, *ours):
         return f"{Path(file).name}, line {line}, in {function}"
-    return "no place known"
+    return ""
