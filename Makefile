@@ -12,7 +12,7 @@ DEMO ?= quorum-staleness
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench lock wheel clean golden
+.PHONY: help setup demo test lint bench lock wheel clean golden published
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ test: lint ## lint, then run all tests
 
 bench: $(STAMP) ## measure kvsim beside its yardsticks
 	$(BIN)/python -m benchmarks
+
+published: $(STAMP) ## reproduce published figures, and write docs/published.md
+	$(BIN)/python -m kvsim.lab.published
 
 wheel: $(STAMP) ## build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation

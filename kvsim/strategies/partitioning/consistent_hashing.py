@@ -46,3 +46,7 @@ class ConsistentHashing(Partitioning):
             found[self._owners[at % len(self._owners)]] = None
             at += 1
         return tuple(found)
+
+    def tokens(self) -> list[tuple[int, NodeId]]:
+        """The tokens in the order of the ring: each owns the arc that ends at its position."""
+        return list(zip(self._positions, self._owners, strict=True))

@@ -1,0 +1,1 @@
+"""Published and exact figures, reproduced by the real strategies: `make published`."""
