@@ -15,7 +15,22 @@ from pathlib import Path
 
 import typer
 
-from kvsim.cli import bench, check, client, explore, hunt, list_, new, replay, serve, simulate, step, sweep, trace, where
+from kvsim.cli import (
+    bench,
+    check,
+    client,
+    explore,
+    hunt,
+    list_,
+    new,
+    replay,
+    serve,
+    simulate,
+    step,
+    sweep,
+    trace,
+    where,
+)
 
 BAD_INPUT = 2
 DEFECT = 70
