@@ -2,12 +2,24 @@
 
 import statistics
 from itertools import islice
+from pathlib import Path
 
 import pytest
 
 from kvsim.core.chance import Chance
 from kvsim.core.settings import SettingsError
-from kvsim.sim.distributions import Constant, Distribution, Exponential, Lognormal, Normal, Pareto, Uniform
+from kvsim.sim.distributions import (
+    Constant,
+    Distribution,
+    Empirical,
+    Exponential,
+    Lognormal,
+    Mixture,
+    Normal,
+    Pareto,
+    Part,
+    Uniform,
+)
 from kvsim.sim.settings import read_world
 
 ALL: dict[str, Distribution] = {
@@ -18,6 +30,7 @@ ALL: dict[str, Distribution] = {
     "lognormal by sigma": Lognormal(median_ns=500_000, sigma=0.5),
     "exponential": Exponential(mean_ns=50_000),
     "pareto": Pareto(minimum_ns=1_000, shape=3.0),
+    "mixture": Mixture(parts=(Part(1, Constant(1_000)), Part(3, Exponential(mean_ns=5_000)))),
 }
 
 
@@ -58,9 +71,43 @@ def test_a_uniform_stays_between_its_bounds() -> None:
         ({"distribution": "lognorml", "median": "1ms"}, "did you mean 'lognormal'"),
         ({"median": "1ms"}, "distribution: missing"),
         ({"distribution": "constant", "value": "-1ms"}, "network.latency.value"),
+        ({"distribution": "mixture", "parts": []}, "a mixture needs at least one part"),
+        (
+            {"distribution": "mixture", "parts": [{"weight": 0, "of": {"distribution": "constant", "value": "1ms"}}]},
+            "network.latency.parts[0].weight",
+        ),
+        (
+            {"distribution": "mixture", "parts": [{"weight": 1, "of": {"distribution": "exponential", "mean": "0s"}}]},
+            "network.latency.parts[0].of.mean",
+        ),
+        ({"distribution": "empirical", "file": "nowhere.txt"}, "cannot read nowhere.txt"),
     ],
 )
 def test_impossible_distributions_are_refused_with_the_reason(table: dict[str, object], said: str) -> None:
     with pytest.raises(SettingsError) as refused:
         read_world({"network": {"latency": table}}, "x.toml: ")
     assert said in str(refused.value)
+
+
+def test_an_empirical_distribution_draws_the_lines_of_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "measured.txt"
+    file.write_text("# of a Tuesday\n1.5ms\n200us\n\n3  # milliseconds\n")
+    found = Empirical(str(file))
+    draws = list(islice(found.draws(Chance(1, "x")), 3_000))
+    assert {value: draws.count(value) for value in set(draws)} == {
+        value: pytest.approx(1_000, abs=120) for value in (1_500_000, 200_000, 3_000_000)
+    }
+    assert found.average_ns() == pytest.approx(4_700_000 / 3)
+
+
+@pytest.mark.parametrize(("text", "said"), [("1ms\nsoon\n", "line 2"), ("# nothing\n", "holds no times")])
+def test_a_file_that_holds_no_times_is_refused(text: str, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "measured.txt"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=said):
+        Empirical(str(file))
+
+
+def test_parts_of_a_mixture_come_as_often_as_their_weights_say() -> None:
+    draws = list(islice(Mixture(parts=(Part(1, Constant(1)), Part(3, Constant(2)))).draws(Chance(1, "x")), 10_000))
+    assert draws.count(1) == pytest.approx(2_500, abs=200)

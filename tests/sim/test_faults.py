@@ -18,7 +18,7 @@ CLUSTER = Cluster(("data-1", "data-2", "data-3"), ("frontend-1",))
 
 def said(*tables: Any) -> str:
     with pytest.raises(SettingsError) as refused:
-        read_faults(tables, "x.toml: faults", CLUSTER)
+        read_faults(tables, "x.toml: faults", CLUSTER, ("zone-1", "zone-2"))
     return str(refused.value)
 
 
@@ -55,6 +55,18 @@ def test_faults_are_read() -> None:
         ({"kind": "partition", "at": "1s", "lasts": "1s", "sides": [["data-1"], ["data-1"]]}, "is on two sides"),
         ({"kind": "loss", "share": 0.1, "at": "1s"}, "faults[0].lasts: missing"),
         ("crash", "faults[0]: expected"),
+        ({"kind": "crash", "node": "data-1"}, "faults[0].at: missing; say when it strikes"),
+        ({"kind": "pause", "node": "data-1", "at": "1s", "lasts": "-1s"}, "a fault cannot end before it starts"),
+        ({"kind": "crash", "node": "data-1", "when": "leader electd"}, "faults[0].when: unknown 'leader electd'"),
+        ({"kind": "isolate", "node": "data-9", "at": "1s", "lasts": "1s"}, "faults[0]: there is no node 'data-9'"),
+        ({"kind": "zone_outage", "zone": "zone-9", "at": "1s", "lasts": "1s"}, "network has no place 'zone-9'"),
+        ({"kind": "pause", "node": "zone:zon-1", "at": "1s", "lasts": "1s"}, "has no place 'zon-1'"),
+        ({"kind": "zone_partition", "zones": [], "at": "1s", "lasts": "1s"}, "faults[0].zones: name at least one"),
+        ({"kind": "one_way", "senders": [], "at": "1s", "lasts": "1s"}, "faults[0].senders: name at least one node"),
+        ({"kind": "flaky", "at": "1s", "lasts": "1s"}, "a flaky link needs at least one of"),
+        ({"kind": "slow_cpu", "node": "data-1", "factor": 1, "at": "1s", "lasts": "1s"}, "faults[0].factor: expected"),
+        ({"kind": "clock_drift", "node": "data-1", "ppm": -1_000_000, "at": "1s", "lasts": "1s"}, "ppm: expected"),
+        ({"kind": "overload", "rate": 0, "at": "1s", "lasts": "1s"}, "faults[0].rate: expected"),
     ],
 )  # fmt: skip
 def test_wrong_faults_are_refused_with_place_and_reason(table: Any, reason: str) -> None:

@@ -2,6 +2,7 @@
 
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from kvsim.core.chance import Chance
 from kvsim.core.message import Channel, Codec, Envelope
 from kvsim.core.settings import SettingsError
 from kvsim.sim.distributions import Constant, Exponential, Uniform
+from kvsim.sim.faults import Fault, Flaky, SlowLink, install
 from kvsim.sim.places import Places
 from kvsim.sim.settings import MachineSettings, NetworkSettings
 from kvsim.transport.frames import HEADER_BYTES
@@ -326,11 +328,27 @@ STEPS = st.lists(
 )
 
 
-@given(STEPS, st.sampled_from([0.0, 0.1, 0.5]), st.integers(0, 5))
+TROUBLES: list[dict[str, Any]] = [
+    {},
+    {"loss": 0.1},
+    {"loss": 0.5},
+    {"duplicate": 0.3, "reorder": 0.3, "corrupt": 0.1},
+    {"kinds": {"probe.note": Uniform(0, 50 * MS)}, "loss": 0.1},
+    {"graph": "star", "reorder": 0.3, "bandwidth_bytes_per_s": 100_000},
+]
+SPOILERS: list[list[Fault]] = [
+    [],
+    [Flaky(loss=0.3, delay_ns=5 * MS, duplicate=0.3, reorder=0.3, corrupt=0.1, at_ns=0, lasts_ns=5 * S)],
+    [SlowLink(bandwidth_bytes_per_s=2_000, at_ns=0, lasts_ns=2 * S)],
+]
+
+
+@given(STEPS, st.sampled_from(TROUBLES), st.sampled_from(SPOILERS), st.integers(0, 5))
 def test_no_stream_message_is_reordered_lost_without_a_break_or_delivered_across_a_cut(
-    steps: list[tuple[str, str, int]], loss: float, seed: int
+    steps: list[tuple[str, str, int]], troubles: dict[str, Any], spoilers: list[Fault], seed: int
 ) -> None:
-    world = Probes(network=NetworkSettings(latency=Uniform(MS, 30 * MS), loss=loss), seed=seed)
+    world = Probes(network=NetworkSettings(**{"latency": Uniform(MS, 30 * MS), **troubles}), seed=seed)
+    install(world, spoilers)
     sent = {"ab": 0, "ba": 0}
     heal, cuts = None, list[tuple[int, int]]()
     for step, pair, number in steps:
