@@ -39,7 +39,7 @@ def begin(world: World) -> Beginning:
 def _settled(world: World, state: State, path: list[Action]) -> State:
     """Disks work and messages arrive until nothing of that is left."""
     for _ in range(MOST_STEPS):
-        calm = [action for action in world.enabled(state) if action[0] in (Kind.SYNC, Kind.DELIVER, Kind.ARRIVE)]
+        calm = [action for action in world.possible(state) if action[0] in (Kind.SYNC, Kind.DELIVER, Kind.ARRIVE)]
         if not calm:
             return state
         state = _taken(world, state, max(calm), path, "settle").state
@@ -47,7 +47,7 @@ def _settled(world: World, state: State, path: list[Action]) -> State:
 
 
 def _taken(world: World, state: State, action: Action, path: list[Action], where: str) -> Outcome:
-    if action not in world.enabled(state):
+    if action not in world.possible(state):
         raise SettingsError([f"{where}: cannot happen at this moment"])
     path.append(action)
     outcome = world.act(state._replace(left=(PLENTY,) * len(state.left)), action)

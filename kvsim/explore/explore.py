@@ -81,6 +81,7 @@ class _Run:
         self.begun_s = clock()
         self.beginning = begin(world)
         self.watch = Watch(world.scenario)
+        self.walked: World | None = None
         self.search: Search | None = None
         self.faults: int | None = None
         self.is_complete = False
@@ -133,7 +134,10 @@ class _Run:
 
     def walk(self, until_s: float) -> None:
         """At random; called again, it goes on."""
-        Walks(self.world, self.watch, self.seed).run(self.beginning.state, self.go_on(until_s))
+        if self.walked is None:
+            # A walk seldom comes by the same moment twice, so looking for equal ones would not pay.
+            self.walked = World(self.world.scenario, self.seed, merge=False)
+        Walks(self.walked, self.watch, self.seed).run(begin(self.walked).state, self.go_on(until_s))
 
 
 def explore(

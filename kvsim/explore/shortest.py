@@ -108,12 +108,14 @@ def is_possible(world: World, state: State, action: Action) -> bool:
     return is_up and not client.waits and action[2] >= client.asked
 
 
-def without_unasked(scenario: Scenario, path: Sequence[Action]) -> tuple[Scenario, tuple[Action, ...]]:
+def without_unasked(scenario: Scenario, path: tuple[Action, ...]) -> tuple[Scenario, tuple[Action, ...]]:
     """The same path in a world where nothing is asked but what the path needs."""
     used = [
         sorted({action[2] for action in path if action[0] in (Kind.ASK, Kind.RETRY) and action[1] == at})
         for at in range(len(scenario.clients))
     ]
+    if not any(used):
+        return scenario, path  # nobody need ask anything
     asks: list[tuple[Ask, ...]] = []
     for at, positions in enumerate(used):
         asks.append(tuple(_renumbered(scenario.asks[at][old], new) for new, old in enumerate(positions)))

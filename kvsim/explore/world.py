@@ -126,8 +126,10 @@ class World:
 
     def enabled(self, state: State) -> list[Action]:
         """All that may happen next, in a fixed order; nothing when all is over."""
-        if self.is_over(state):
-            return []
+        return [] if self.is_over(state) else self.possible(state)
+
+    def possible(self, state: State) -> list[Action]:
+        """All that may happen next, whether anybody looks or not."""
         found = list(self._asks(state))
         size = self.size
         for link, queue in enumerate(state.streams):
