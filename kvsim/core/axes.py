@@ -15,7 +15,19 @@ from kvsim.core.host import Host, Recovered
 from kvsim.core.invariant import Invariants
 from kvsim.core.message import NodeId
 from kvsim.core.node import Component, View
-from kvsim.core.operation import Absent, AnyOperation, AnyResult, Found, Key, Page, Read, Scan, Write, Written
+from kvsim.core.operation import (
+    Absent,
+    AnyOperation,
+    AnyResult,
+    Found,
+    Key,
+    NotServed,
+    Page,
+    Read,
+    Scan,
+    Write,
+    Written,
+)
 from kvsim.core.replica import Record, Replica
 from kvsim.core.version import LamportClock
 
@@ -159,12 +171,12 @@ class Replication(Component, Strategy):
         raise NotImplementedError
 
     async def read_any(self, op: Read) -> Found | Absent:
-        """Read what is cheapest to read."""
-        raise NotImplementedError
+        """Read what is cheapest to read. A protocol with one read path need not say it twice."""
+        return await self.read_latest(op)
 
     async def scan(self, op: Scan) -> Page:
-        """Read a range: ask every partition, and merge."""
-        raise NotImplementedError
+        """Read a range: ask every partition, and merge. A protocol may do without: then scans are not served."""
+        raise NotServed(f"{type(self).__name__} has no scans; ask key by key")
 
 
 class Consistency(Strategy):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import kvsim
-from kvsim.core.operation import Failure, Found, Put, Read, Update, Written
+from kvsim.core.operation import Failure, Found, Put, Read, Scan, Update, Written
 from tests.strategies.stepping import Running
 
 FOLDER = Path(__file__).parents[2] / "examples" / "my_strategy"
@@ -33,6 +33,15 @@ def test_a_condition_is_judged_by_the_owner() -> None:
     refused = run.ask(Update, b"k", b"v")
     assert isinstance(refused, Failure)
     assert refused.code == "not_found"
+
+
+def test_a_scan_which_the_strategy_lacks_is_refused_and_hurts_nobody() -> None:
+    run = running()
+    refused = run.ask(Scan, b"a", b"z", 10)
+    assert isinstance(refused, Failure)
+    assert refused.code == "not_served"
+    assert "ReadOneWriteAll has no scans" in refused.detail
+    assert isinstance(run.ask(Put, b"k", b"v"), Written), "the nodes go on"
 
 
 def test_one_replica_that_is_down_leaves_a_write_unknown() -> None:
