@@ -227,6 +227,8 @@ class Life:
         self._push, self._next_id = engine.push, host._engine.next_id
         self._links = host.links
         self._clock = host.clock
+        if host.settings.cores > 1:
+            self.send = self._send_when_done  # type: ignore[method-assign]
 
     def begin(self, build: Build, recovered: Recovered) -> None:
         """Build the node and start it."""
@@ -268,6 +270,19 @@ class Life:
             link.send(envelope)
         else:
             link.send_datagram(envelope)
+
+    def _send_when_done(self, to: NodeId, envelope: Envelope[Any], channel: Channel = STREAM) -> None:
+        """With several cores, who begins first may be done last: a stream has the order in which messages leave."""
+        at = max(self._engine.time_ns, self.host.leaves_ns)
+        sending = (to, envelope, channel, self._observer.following)
+        self._push((at, NORMAL, self._next_id(), self._send_now, sending))
+
+    def _send_now(self, sending: tuple[NodeId, Envelope[Any], Channel, int]) -> None:
+        to, envelope, channel, cause = sending
+        usual, self.host.leaves_ns = self.host.leaves_ns, self._engine.time_ns
+        self._observer.follow(cause)
+        Life.send(self, to, envelope, channel)
+        self.host.leaves_ns = usual
 
     def after(self, delay_ns: Nanoseconds, call: Callable[[], None]) -> Timer:
         """Call back after this time by the node's own clock."""

@@ -44,6 +44,17 @@ def test_cores_work_side_by_side() -> None:
     ]  # fmt: skip
 
 
+def test_with_several_cores_a_stream_has_the_order_in_which_work_is_done() -> None:
+    machines = MachineSettings(cpu={"probe.note": "100us", "probe.work": "10us"}, cores=2)
+    world, told = Probes(("a",), machines=machines), []
+    world["a"].on_note = lambda sender, number: world["a"].say(sender, number)
+    port = world.client("client", lambda sender, envelope: told.append(envelope.message.number))
+    port.send("a", Envelope(Note(1)))
+    port.send("a", Envelope(Work(2)))
+    world.run(S)
+    assert told == [2, 1]
+
+
 def test_work_is_counted() -> None:
     world = Probes(machines=MachineSettings(cpu={"default": "50us"}))
     for number in range(3):
