@@ -26,7 +26,7 @@ class Stuck(BaseException):
 
 
 @contextmanager
-def watched(now: Callable[[], Nanoseconds], patience_s: float = PATIENCE_S) -> Iterator[None]:
+def watched(now: Callable[[], Nanoseconds]) -> Iterator[None]:
     """Raise `Stuck` in here when the time does not go on. Where there are no alarms (Windows, threads) nothing does."""
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         yield
@@ -41,7 +41,7 @@ def watched(now: Callable[[], Nanoseconds], patience_s: float = PATIENCE_S) -> I
         last_ns = here_ns
 
     before = signal.signal(signal.SIGALRM, look)
-    signal.setitimer(signal.ITIMER_REAL, patience_s, patience_s)
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE_S, PATIENCE_S)
     try:
         yield
     finally:
