@@ -74,19 +74,25 @@ _COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("new", new.new),
 )
 for _name, _command in _COMMANDS:
-    app.command(_name)(_command)
+    app.command(_name, epilog=check.CHOICES if _name == "check" else None)(_command)
 app.add_typer(client.app, name="client")
 
 
-@app.callback()
-def _version(
-    version: bool = typer.Option(False, "--version", help="Print the version and stop.", is_eager=True),
-) -> None:
-    if version:
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
         from importlib.metadata import version as version_of
 
         print(version_of("kvsim"))
         raise typer.Exit
+
+
+@app.callback()
+def _kvsim(
+    version: bool = typer.Option(
+        False, "--version", help="Print the version and stop.", is_eager=True, callback=_print_version
+    ),
+) -> None:
+    pass
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -107,7 +113,7 @@ def _explained(error: Exception) -> int:
     """Print an error as what it is to the user: something to mend in the input, or a defect of kvsim."""
     problems = list(_problems(error))
     if problems:
-        for problem in problems:
+        for problem in filter(None, problems):
             print(f"kvsim: {problem}", file=sys.stderr)
         return BAD_INPUT
     with tempfile.NamedTemporaryFile("w", prefix="kvsim-defect-", suffix=".txt", delete=False) as report:
@@ -132,7 +138,11 @@ def _problems(error: Exception) -> Iterator[str]:
     elif isinstance(error, HistoryError | BundledFileNotFound | StrategyNotFound):
         yield str(error)
     elif shown is not None:  # typer's own: a wrong option, a missing argument
-        yield f"{shown()} Try --help."
+        message = shown().strip()
+        if not message:  # nothing was asked, and typer has printed the help
+            yield ""
+            return
+        yield f"{message}{'' if message.endswith(('.', '?', '!')) else '.'} Try --help."
     elif isinstance(error, OSError):
         where = f"{Path(error.filename).name}: " if isinstance(error.filename, str) else ""
         yield f"{where}{error.strerror or error}"

@@ -19,9 +19,9 @@ def bench(
         str, typer.Option(metavar="URL", help="Run the workload against the running cluster with this HTTP door.")
     ] = "",
     out: Annotated[
-        Path | None, typer.Option(help="Folder for metrics, plots and report [default: out/NAME-real].")
+        Path | None, typer.Option(help=r"Folder for metrics, plots and report \[default: out/NAME-real].")
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="The first seed [default: 0].")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help=r"The first seed \[default: 0].")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the file: workload.clients=10.")
     ] = None,

@@ -54,15 +54,25 @@ _OPERATIONS: dict[Model, frozenset[str]] = {
     Model.RW_REGISTER: frozenset({"txn"}),
 }
 
+CHOICES = f"Levels: {', '.join(Level)}.\n\nModels: {', '.join(Model)}."
+"""What stands below the command's help."""
+
 
 def check(
     history: Annotated[Path, typer.Argument(help="JSON lines, Jepsen's EDN, or Porcupine's logs; .gz too.")],
     level: Annotated[
-        Level | None, typer.Option(help="The promise to judge; by default linearizable, of transactions all levels.")
+        Level | None,
+        typer.Option(
+            metavar="LEVEL",
+            help="The promise to judge, of those below; by default linearizable, of transactions all levels.",
+        ),
     ] = None,
-    all_levels: Annotated[bool, typer.Option("--all", help="Judge all levels, and tell the strongest.")] = False,
+    all_levels: Annotated[
+        bool, typer.Option("--all", help="Judge all levels, and tell the strongest; exit code 0 then means judged.")
+    ] = False,
     model: Annotated[
-        Model | None, typer.Option(help="What the history must be of; by default told by content.")
+        Model | None,
+        typer.Option(metavar="MODEL", help="What the history must be of, of those below; by default told by content."),
     ] = None,
     versions: Annotated[int | None, typer.Option(min=0, help="bounded-staleness: the bound in versions.")] = None,
     seconds: Annotated[float | None, typer.Option(min=0, help="bounded-staleness: the bound in seconds.")] = None,
@@ -73,12 +83,20 @@ def check(
     picture: Annotated[Path | None, typer.Option(help="Draw the witness as a timeline, .png or .svg.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
 ) -> None:
-    """Judge a history of what clients saw. Exit code: 0 not refuted, 1 refuted, 2 unreadable, 3 unknown."""
+    """Judge a history of what clients saw.
+
+    Exit code: 0 not refuted, 1 refuted, 2 unreadable, 3 unknown. With --all a refuted level is an answer and no
+    failure: 0 says that all levels were judged, 3 that one stayed unknown.
+
+    Example: kvsim check out/quorum-staleness/runs/r=1,seed=0/history.jsonl --all
+    """
     from kvsim.check.judges import Limited
     from kvsim.core.history import HistoryError
 
     if level is not None and all_levels:
         raise typer.BadParameter("one level, or --all", param_hint="--level")
+    if picture is not None and all_levels:
+        raise typer.BadParameter("a picture is of one level; name it by --level", param_hint="--picture")
     if level == "bounded-staleness" and (versions is None) == (seconds is None):
         raise typer.BadParameter("bounded-staleness needs --versions or --seconds", param_hint="--level")
     if picture is not None and picture.suffix not in (".png", ".svg"):
@@ -89,6 +107,8 @@ def check(
     if level is None and not all_levels:
         level = Level["transactions" if _only_transactions(found) else "linearizable"]
     about = {"history": str(history), "operations": _count(found)}
+    if not about["operations"]:
+        typer.echo(f"kvsim check: {history} holds no operations, so nothing was judged", err=True)
     try:
         if level is None:
             code = _judge_all(about, found, limited, json)
@@ -163,6 +183,9 @@ def _judge_one(
         _print(about, level.value, verdict)
     if picture is not None and isinstance(verdict, Refuted):
         _draw(picture, history, verdict, isolation, level)
+        typer.echo(f"wrote {picture}", err=True)
+    elif picture is not None:
+        typer.echo(f"nothing was refuted, so {picture} was not drawn", err=True)
     return _EXIT[verdict.name]
 
 

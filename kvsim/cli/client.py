@@ -19,8 +19,9 @@ EXIT_UNKNOWN = 3
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Do one operation on a running cluster: kvsim client http://127.0.0.1:8420 put user:1 Ada. "
-    "Exit code: 0 done, 1 certainly not done (the key absent, for example), 2 wrong input, 3 nobody knows.",
+    help="Do one operation on a running cluster.\n\n"
+    "Exit code: 0 done, 1 certainly not done (the key absent, for example), 2 wrong input, 3 nobody knows.\n\n"
+    "Example: kvsim client http://127.0.0.1:8420 put user:1 Ada",
 )
 
 KeyArgument = Annotated[str, typer.Argument(help="The key.")]
@@ -47,7 +48,10 @@ def _connect(
 
 @app.command()
 def get(context: typer.Context, key: KeyArgument, json: JsonOption = False) -> None:
-    """Print a key's value, byte for byte."""
+    """Print a key's value, byte for byte.
+
+    Example: kvsim client http://127.0.0.1:8420 get user:1
+    """
     from kvsim.core.operation import Absent
 
     found = _done(context, lambda client: client.read(key))
@@ -69,7 +73,10 @@ def put(
     file: FileOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Create or update a key."""
+    """Create or update a key.
+
+    Example: kvsim client http://127.0.0.1:8420 put user:1 Ada
+    """
     content = _value(value, file)
     _report(_done(context, lambda client: client.put(key, content)), json)
 
@@ -82,7 +89,10 @@ def create(
     file: FileOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Write a key that is absent."""
+    """Write a key that is absent.
+
+    Example: kvsim client http://127.0.0.1:8420 create user:1 Ada
+    """
     content = _value(value, file)
     _report(_done(context, lambda client: client.create(key, content)), json)
 
@@ -95,20 +105,29 @@ def update(
     file: FileOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Write a key that is present."""
+    """Write a key that is present.
+
+    Example: kvsim client http://127.0.0.1:8420 update user:1 Ada
+    """
     content = _value(value, file)
     _report(_done(context, lambda client: client.update(key, content)), json)
 
 
 @app.command()
 def delete(context: typer.Context, key: KeyArgument, json: JsonOption = False) -> None:
-    """Remove a key that is present."""
+    """Remove a key that is present.
+
+    Example: kvsim client http://127.0.0.1:8420 delete user:1
+    """
     _report(_done(context, lambda client: client.delete(key)), json)
 
 
 @app.command()
 def remove(context: typer.Context, key: KeyArgument, json: JsonOption = False) -> None:
-    """Have a key absent, whatever it was."""
+    """Have a key absent, whatever it was.
+
+    Example: kvsim client http://127.0.0.1:8420 remove user:1
+    """
     _report(_done(context, lambda client: client.remove(key)), json)
 
 
@@ -122,7 +141,10 @@ def cas(
     absent: Annotated[bool, typer.Option("--absent", help="The key must be absent.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Compare and set: write only if the key is as expected."""
+    """Compare and set: write only if the key is as expected.
+
+    Example: kvsim client http://127.0.0.1:8420 cas user:1 Grace --expected Ada
+    """
     if (expected is not None) + (version is not None) + absent != 1:
         raise typer.BadParameter("say what is expected by one of --expected, --version and --absent")
     content = _value(value, None)
@@ -137,7 +159,10 @@ def scan(
     limit: Annotated[int, typer.Option(min=1, help="At most so many keys.")] = 100,
     json: JsonOption = False,
 ) -> None:
-    """Print the keys of a range, in order, with their values."""
+    """Print the keys of a range, in order, with their values.
+
+    Example: kvsim client http://127.0.0.1:8420 scan user: --limit 10
+    """
     page = _done(context, lambda client: client.scan(start, end, limit))
     if json:
         _print_json(page)

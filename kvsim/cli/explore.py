@@ -20,7 +20,7 @@ EXIT = {"not_refuted": 0, "refuted": 1, "unknown": 3}
 
 def explore(
     experiment: Annotated[
-        str, typer.Argument(metavar="FILE|NAME", help="An experiment's file; its [explore] says what is asked.")
+        str, typer.Argument(metavar="FILE|NAME", help=r"An experiment's file; its \[explore] says what is asked.")
     ],
     for_: Annotated[str, typer.Option("--for", help="How long to search.")] = "60s",
     mode: Annotated[
@@ -33,13 +33,15 @@ def explore(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key: design.replication.w=1.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="For the random walks.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="Folder of the story [default: out/NAME-explored].")] = None,
+    out: Annotated[Path | None, typer.Option(help=r"Folder of the story \[default: out/NAME-explored].")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Try every order of deliveries, losses, timers, crashes and restarts of a small run.
 
     Exit code 0: every schedule within the bounds keeps what is promised; 1: one does not; 2: the input is wrong;
     3: not all was seen, or something that must happen in some schedule never did.
+
+    Example: kvsim explore mine.toml --for 30s --bound crashes=1
     """
     from kvsim.explore.explore import explore as search
 

@@ -24,16 +24,16 @@ def hunt(
         typer.Argument(metavar="FILE|NAME|FILE.py:CLASS", help="An experiment, or a strategy of your own file."),
     ] = None,
     for_: Annotated[
-        str | None, typer.Option("--for", metavar="TIME", help="How long to hunt [default: 60s, unless --runs].")
+        str | None, typer.Option("--for", metavar="TIME", help=r"How long to hunt \[default: 60s, unless --runs].")
     ] = None,
     runs: Annotated[int | None, typer.Option(min=1, help="How many runs, those of a resumed hunt included.")] = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Processes [default: one for each core].")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help=r"Processes \[default: one for each core].")] = None,
     seed: Annotated[int, typer.Option(min=0, help="The first seed.")] = 0,
     all_: Annotated[bool, typer.Option("--all", help="Go on after a refutation, and shrink one of each kind.")] = False,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the file: cluster.nodes=5.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the hunt [default: out/hunt-NAME].")] = None,
+    out: Annotated[Path | None, typer.Option(help=r"Folder of the hunt \[default: out/hunt-NAME].")] = None,
     regress: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Play the shrunk failures kept there; none may fail any more.")
     ] = None,

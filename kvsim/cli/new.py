@@ -12,7 +12,10 @@ import typer
 def new(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write, such as mine.toml.")],
 ) -> None:
-    """Write a commented experiment that runs as it is."""
+    """Write a commented experiment that runs as it is.
+
+    Example: kvsim new mine.toml
+    """
     text = resources.files("kvsim.cli").joinpath("template.toml").read_text(encoding="utf-8")
     try:
         with open(file, "x", encoding="utf-8") as written:

@@ -47,7 +47,9 @@ def serve(
     ] = RESP_PORT,
     data_dir: Annotated[Path, typer.Option("--data-dir", help="Where the nodes keep their data.")] = Path("kvsim-data"),
 ) -> None:
-    """Run a real cluster until Ctrl-C. Alone: Raft, three ServerData nodes, one ServerFrontend, durable.
+    """Run a real cluster until Ctrl-C.
+
+    Without an experiment: Raft, three ServerData nodes, one ServerFrontend, durable.
 
     Example: kvsim serve quorum-staleness --http 8420 --resp 6420
     """

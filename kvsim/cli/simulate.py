@@ -17,8 +17,10 @@ def simulate(
     experiment: Annotated[
         str, typer.Argument(metavar="FILE|NAME", help="An experiment's file, or a bundled one's name.")
     ],
-    out: Annotated[Path | None, typer.Option(help="Folder for metrics, plots and report [default: out/NAME].")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="The first seed [default: 0].")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help=r"Folder for metrics, plots and report \[default: out/NAME].")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help=r"The first seed \[default: 0].")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the file: workload.clients=10.")
     ] = None,
@@ -33,6 +35,8 @@ def simulate(
 
     Exit code 0: every finding held and no promise was refuted; 1: one did not or was; 2: the input is wrong; 3: a
     claimed promise stayed unknown.
+
+    Example: kvsim simulate quorum-staleness --set vary.seeds=1
     """
     from kvsim.lab.experiment import load
 

@@ -26,13 +26,18 @@ quit"""
 
 def step(
     experiment: Annotated[
-        str, typer.Argument(metavar="FILE|NAME", help="An experiment's file; its [explore] says what is asked.")
+        str, typer.Argument(metavar="FILE|NAME", help=r"An experiment's file; its \[explore] says what is asked.")
     ],
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key: design.replication.w=1.")
     ] = None,
 ) -> None:
-    """Choose by hand what happens next: messages, disks, timers, crashes. Reads commands from standard input."""
+    """Choose by hand what happens next: messages, disks, timers, crashes.
+
+    Reads commands from standard input; help lists them.
+
+    Example: kvsim step mine.toml --set design.replication.w=1
+    """
     from kvsim.explore.session import Session
 
     _Terminal(Session(read_file(experiment, set_ or ()))).run()

@@ -21,10 +21,10 @@ def sweep(
     experiment: Annotated[
         str, typer.Argument(metavar="FILE|NAME", help="An experiment's file, or a bundled one's name.")
     ],
-    out: Annotated[Path | None, typer.Option(help="Folder for results and report [default: out/NAME].")] = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Processes [default: one for each core].")] = None,
+    out: Annotated[Path | None, typer.Option(help=r"Folder for results and report \[default: out/NAME].")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help=r"Processes \[default: one for each core].")] = None,
     on: Annotated[str, typer.Option(metavar="dask:ADDRESS", help="Run on a Dask cluster: dask:tcp://HOST:8786.")] = "",
-    seed: Annotated[int | None, typer.Option(min=0, help="The first seed [default: 0].")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help=r"The first seed \[default: 0].")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key of the file: workload.clients=10.")
     ] = None,
@@ -34,7 +34,9 @@ def sweep(
     yes: Annotated[bool, typer.Option("--yes", help="Run a grid of any size.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Run an experiment's grid over all cores. The artefacts are the same as those of kvsim simulate.
+    """Run an experiment's grid over all cores.
+
+    The artefacts are the same as those of kvsim simulate.
 
     After Ctrl-C or a crash the same command goes on where it was: finished runs are kept in the folder's `finished`,
     by a hash of all that decides them. Exit codes are those of kvsim simulate; a run that could not be made is a 1.

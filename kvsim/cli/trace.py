@@ -27,7 +27,7 @@ _FILES = {Form.SHIVIZ: "trace.shiviz.log", Form.CHROME: "trace.chrome.json"}
 def trace(
     run: Annotated[Path, typer.Argument(metavar="DIR", help="A run's folder, with its trace.jsonl.")],
     to: Annotated[Form, typer.Option("--to", help="The program that is to show it.")],
-    out: Annotated[Path | None, typer.Option(help="The file to write [default: beside the trace].")] = None,
+    out: Annotated[Path | None, typer.Option(help=r"The file to write \[default: beside the trace].")] = None,
     start: Annotated[str, typer.Option(help="Leave out what was before, such as 1.5s.")] = "0s",
     end: Annotated[str, typer.Option(help="Leave out what was after.")] = "",
 ) -> None:

@@ -167,3 +167,18 @@ def test_witnesses_and_cycles_are_drawn_and_equal_histories_give_equal_pictures(
 def test_a_picture_of_another_kind_is_refused(tmp_path: Path) -> None:
     code, output = judged(tmp_path, story(STALE), "--picture", "witness.bmp")
     assert (code, ".png or .svg" in output) == (2, True)
+
+
+def test_an_empty_history_is_said_to_be_unjudged(tmp_path: Path) -> None:
+    code, output = judged(tmp_path, History([]), "--all")
+    assert code == 0
+    assert "holds no operations, so nothing was judged" in output
+
+
+def test_what_became_of_the_picture_is_told(tmp_path: Path) -> None:
+    picture = tmp_path / "w.svg"
+    assert f"wrote {picture}" in judged(tmp_path, story(STALE), "--picture", str(picture))[1]
+    assert picture.is_file()
+    other = tmp_path / "none.svg"
+    assert f"nothing was refuted, so {other} was not drawn" in judged(tmp_path, story(GOOD), "--picture", str(other))[1]
+    assert judged(tmp_path, story(STALE), "--all", "--picture", str(other))[0] == 2
