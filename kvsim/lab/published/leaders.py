@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import product
 from statistics import fmean
 
+import msgspec
+
+from kvsim.core.chance import Chance
+from kvsim.core.journal import framed
 from kvsim.core.message import MILLISECOND, SECOND, Nanoseconds, NodeId
 from kvsim.core.operation import Found, Written
 from kvsim.core.trace import Event
 from kvsim.lab.experiment import Setup
 from kvsim.lab.published.trial import PATIENCE_NS, Asker, Measured, quantile, world_of
+from kvsim.sim.disk import StoredFile
 from kvsim.sim.distributions import Constant
+from kvsim.sim.events import Delivered
 from kvsim.sim.world import World
-from kvsim.strategies.replication.raft.messages import Elected
+from kvsim.strategies.replication.raft.log import LOG_FILE
+from kvsim.strategies.replication.raft.messages import Elected, Entries, HardState, LogEntry
 
+TOO_LONG_NS = 10 * SECOND
+CRASH_WITHIN_NS = 75 * MILLISECOND
+"""The old leader crashed within so long after its last heartbeat, which is the time between two of them."""
 AVAILABILITY = 0.9
 """With this probability a node is up."""
 
@@ -44,6 +55,54 @@ def elections(setup: Setup, trials: int, seed: int) -> Measured:
         "first_term_split_share": split / trials,
     }
     return Measured(metrics, {"time without a leader (ms)": [time_ns / MILLISECOND for time_ns in times]})
+
+
+def downtime(setup: Setup, trials: int, seed: int) -> Measured:
+    """From the old leader's crash until the last live server has heard of a new one.
+
+    Ongaro and Ousterhout 2014, section 9.3: the servers start as if the old leader's last heartbeat had just reached
+    them all; it crashed a time after that, which is drawn and subtracted. Their logs differ in length.
+    """
+    times: list[Nanoseconds] = []
+    crash = Chance(seed, "published/crash")
+    *live, old = setup.cluster.data
+    for trial in range(trials):
+        world = world_of(setup, seed * 1_000_000 + trial)
+        told: dict[NodeId, Nanoseconds] = {}
+        leader: list[NodeId] = []
+        world.listen(partial(_note_leader, told, leader), Elected, Delivered)
+        for number, node in enumerate(live, 1):
+            world.hosts[node].storage.files[LOG_FILE] = StoredFile(_log_of(number))
+        world.start(down=[old])
+        world.run_until(lambda told=told: len(told) == len(live), TOO_LONG_NS + CRASH_WITHIN_NS)  # type: ignore[misc]
+        crashed_ns = round(crash.uniform(0, CRASH_WITHIN_NS))
+        times.append(min(TOO_LONG_NS + 1, world.now() - crashed_ns))
+    ordered = sorted(times)
+    metrics = {
+        "downtime_median_ms": quantile(ordered, 0.5) / MILLISECOND,
+        "downtime_mean_ms": fmean(times) / MILLISECOND,
+        "share_within_240_ms": sum(time_ns < 240 * MILLISECOND for time_ns in times) / trials,
+        "share_of_trials_over_10_s": sum(time_ns > TOO_LONG_NS for time_ns in times) / trials,
+    }
+    return Measured(metrics, {"time without a leader (ms)": [time_ns / MILLISECOND for time_ns in times]})
+
+
+def _note_leader(
+    told: dict[NodeId, Nanoseconds], leader: list[NodeId], node: NodeId, time_ns: Nanoseconds, event: Event
+) -> None:
+    """Note who has heard of the newest leader, that one itself included."""
+    if isinstance(event, Elected):
+        leader[:] = [node]
+        told.clear()
+        told[node] = time_ns
+    elif isinstance(event, Delivered) and event.kind == "raft.append_entries" and leader == [event.sender]:
+        told.setdefault(node, time_ns)
+
+
+def _log_of(entries: int) -> bytes:
+    """A server's disk that holds a first term and so many entries of it."""
+    records: tuple[HardState | Entries, ...] = (HardState(1, None), Entries(1, (LogEntry(1),) * entries))
+    return b"".join(framed(msgspec.msgpack.encode(record)) for record in records)
 
 
 def message_delays(setup: Setup, trials: int, seed: int) -> Measured:

@@ -13,8 +13,6 @@ from kvsim.lab.plots.style import RC, look
 from kvsim.lab.published.run import Reproduced, Row
 
 LEFT_OUT = {
-    "raft.election.150-150, 150-151, 150-155, 150-200": "Raft's election timeout is drawn from one timeout to twice "
-    "that; a narrower range, and servers that start with logs of stated lengths, cannot be said yet",
     "join.moved.rendezvous, join.moved.jump": "no rendezvous or jump hashing yet",
     "copysets": "no copysets yet",
     "chord.path, kademlia.hops": "no multi-hop routing yet",
@@ -115,15 +113,18 @@ def _visibility(axes: Axes, one: Reproduced) -> str:
 
 def _elections(axes: Axes, one: Reproduced) -> str:
     """Figures 16 and 9.9: the cumulative share of trials over the time without a leader."""
-    [found] = one.measured.values()
-    times = sorted(found.samples["time without a leader (ms)"])
-    axes.plot(times, [100 * (at + 1) / len(times) for at in range(len(times))], color=look(0).colour)
-    for row in one.rows:
-        level = {"election_median_ms": 50, "election_p90_ms": 90}.get(row.metric)
-        if level is not None and row.published is not None:
-            axes.plot([row.published], [level], color=look(1).colour, marker="o", linestyle="none")
-    axes.set(xlabel="time without a leader (ms)", ylabel="cumulative share (%)", ylim=(0, 100), xlim=(0, times[-1]))
-    return "How long the servers are without a leader, cumulated over the trials; dots: the published median and 90 %."
+    for number, (variant, found) in enumerate(one.measured.items()):
+        times, chosen = sorted(found.samples["time without a leader (ms)"]), look(number)
+        shares = [100 * (at + 1) / len(times) for at in range(len(times))]
+        axes.plot(times, shares, color=chosen.colour, linestyle=chosen.line, label=variant)
+        for row in one.rows:
+            level = {"election_median_ms": 50, "election_p90_ms": 90, "downtime_median_ms": 50}.get(row.metric)
+            if level is not None and row.published is not None and row.variant == variant:
+                axes.plot([row.published], [level], color=chosen.colour, marker=chosen.marker, linestyle="none")
+    axes.set(xscale="log", xlabel="time without a leader (ms)", ylabel="cumulative share (%)", ylim=(0, 100))
+    if len(one.measured) > 1:
+        axes.legend(title="election timeouts", loc="lower right")
+    return "How long the servers are without a leader, cumulated over the trials; markers: published quantiles."
 
 
 def _queues(axes: Axes, one: Reproduced) -> str:
@@ -159,6 +160,7 @@ def _omission(axes: Axes, one: Reproduced) -> str:
 PICTURES: dict[str, Draw] = {
     "staleness-lnkd-disk": _visibility,
     "staleness-lnkd-ssd": _visibility,
+    "raft-downtime": _elections,
     "raft-elections-wan": _elections,
     "queues": _queues,
     "coordinated-omission": _omission,

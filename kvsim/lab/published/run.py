@@ -23,6 +23,7 @@ METHODS: dict[str, Callable[[Setup, int, int], Measured]] = {
     "order_statistics": quorums.order_statistics,
     "fan_out": quorums.fan_out,
     "elections": leaders.elections,
+    "downtime": leaders.downtime,
     "message_delays": leaders.message_delays,
     "regions": leaders.regions,
     "majorities": leaders.majorities,

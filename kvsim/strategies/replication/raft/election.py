@@ -23,12 +23,15 @@ class Elections(LogReplication):
     def _draw_patience(self) -> None:
         # Drawn anew for each election, so that two candidates that met do not meet for ever (section 5.2).
         shortest_ns = self.settings.election_timeout_ns
-        self.patience_ns = self.host.chance.between(shortest_ns, 2 * shortest_ns)
+        spread_ns = self.settings.election_spread_ns
+        longest_ns = shortest_ns + (shortest_ns if spread_ns is None else spread_ns)
+        self.patience_ns = self.host.chance.between(shortest_ns, longest_ns)
 
     def _on_election_timer(self) -> None:
         # A message from the leader only notes the time: setting a timer anew for each would cost more than the message.
         left_ns = self.quiet_since_ns + self.patience_ns - self.host.now()
-        if self.state.role == "leader" or not self.log.kept.done:
+        is_voting = self.settings.timers == "patient" and not self.log.kept.done
+        if self.state.role == "leader" or is_voting:
             left_ns = self.patience_ns  # not the time to stand: we lead, or our disk is still busy with a vote
         elif left_ns <= 0:
             self._draw_patience()
@@ -61,8 +64,9 @@ class Elections(LogReplication):
         if self.state.role != "candidate" or state.current_term != term:
             return
         # The voters' disks will take about as long as ours did; do not give up before.
-        now_ns = self.host.now()
-        self.quiet_since_ns = now_ns + (now_ns - began_ns)
+        if self.settings.timers == "patient":
+            now_ns = self.host.now()
+            self.quiet_since_ns = now_ns + (now_ns - began_ns)
         state.votes.append(self.me)
         self._request_votes(term, pre=False)
         self._count_votes()
@@ -114,13 +118,16 @@ class Elections(LogReplication):
         if granted:
             state.voted_for = candidate
             self.quiet_since_ns = self.host.now()
+            if self.settings.timers == "figure_2":
+                self._draw_patience()
 
         # A vote is a promise to vote for nobody else in this term, after a crash as well: it must be on the disk first.
         # A voter that forgot could vote twice, and the term could get two leaders.
         await self.log.save()
         if not granted or state.current_term != m.term:
             return Vote(GROUP, state.current_term, False)
-        self.quiet_since_ns = self.host.now()  # a slow disk has used up the candidate's time as well
+        if self.settings.timers == "patient":
+            self.quiet_since_ns = self.host.now()  # a slow disk has used up the candidate's time as well
         return Vote(GROUP, m.term, True)
 
     def _is_up_to_date(self, m: RequestVote) -> bool:

@@ -20,7 +20,12 @@ class RaftSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Settings of Raft."""
 
     election_timeout_ns: Positive = 150 * MILLISECOND
-    """Without word from a leader a follower stands for election after a time drawn between this and twice this."""
+    """Without word from a leader a follower stands for election after a time drawn from this on."""
+    election_spread_ns: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    """How much longer than that the time may be; None: as much again. The smaller, the oftener votes are split."""
+    timers: Literal["patient", "figure_2"] = "patient"
+    """`"patient"`: what disks take is added to the time in which candidates wait for votes and voters for the winner.
+    `"figure_2"`: the paper to the letter; candidates that stood together then oftener stand together again."""
     heartbeat_ns: Positive = 50 * MILLISECOND
     """How often a leader says that it is there."""
     reads: Reads | None = None
