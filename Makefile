@@ -7,12 +7,13 @@ STAMP := $(VENV)/.installed-from-lock
 WORKERS ?= auto
 OUT ?= out/demo
 DEMO ?= quorum-staleness
+HUNT_FOR ?= 20min
 
 # A package source or interpreter setting of the caller's must not leak into the environment.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench lock wheel clean golden published
+.PHONY: help setup demo test lint bench hunt lock wheel clean golden published
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +41,12 @@ test: lint ## lint, then run all tests
 
 bench: $(STAMP) ## measure kvsim beside its yardsticks
 	$(BIN)/python -m benchmarks
+
+# Each hunt goes on where the last one was, so that no night looks at the same runs as the one before.
+hunt: $(STAMP) ## hunt the correct designs, HUNT_FOR each
+	$(BIN)/kvsim hunt tests/hunt/correct.toml --set design.replication=quorum --set design.consistency=linearizable --for $(HUNT_FOR) --out out/hunt-quorum
+	$(BIN)/kvsim hunt tests/hunt/correct.toml --set design.replication=raft --for $(HUNT_FOR) --out out/hunt-raft
+	$(BIN)/kvsim hunt tests/hunt/correct.toml --set design.replication=primary_backup --for $(HUNT_FOR) --out out/hunt-primary-backup
 
 published: $(STAMP) ## reproduce published figures, and write docs/published.md
 	$(BIN)/python -m kvsim.lab.published

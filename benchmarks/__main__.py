@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import judges, real, simulation, tracing
+from benchmarks import hunting, judges, real, simulation, tracing
 
 
 class Benchmark(NamedTuple):
@@ -46,6 +46,12 @@ BENCHMARKS = {
         "the same machine, beside redis-server, which is one process without replication. The CPU is that of all "
         "processes of the store.",
         real.main,
+    ),
+    "hunting": Benchmark(
+        "The hunt",
+        "Runs of a hunt in one process: node logic, faults, judges and all. Then weak designs, hunted from seed 0 on with "
+        "whatever a hunt draws for a student's own file, and shrunk.",
+        hunting.main,
     ),
     "judges": Benchmark("Judges", "How fast the judges read and judge histories.", lambda: judges.main([])),
 }

@@ -44,7 +44,7 @@ def story_of(played: Played, finding: Finding, trace: bytes) -> list[str]:
     steps = [
         *_faults(entries, played.setup.table.get("faults", ())),
         *_failures(entries),
-        *_protocol(entries, first_ns, last_ns, [cone.ids for cone in cones.values()]),
+        *_protocol(entries, first_ns, last_ns),
         *_before_disk(entries, cones.values()),
     ]
     busy = sorted(step.time_ns for step in steps)
@@ -70,13 +70,12 @@ class _Cone:
         self.ids: set[int] = set()
         self.entries: list[Entry] = []
         for entry in entries:
-            begins = (
-                entry["node"] == self.client and entry["time_ns"] == o.invoked_ns and entry["event"] == "world.sent"
-            )
-            if (begins and not self.ids) or entry.get("cause") in self.ids:
-                self.ids.add(entry["id"])
+            begins = entry["event"] == "client.invoked" and entry["index"] == o.invoked
+            if begins or entry.get("cause") in self.ids:
                 self.entries.append(entry)
-        self.end_ns = o.completed_ns
+                # What a client does next follows from the end of this operation, and is no part of it.
+                if entry["event"] != "client.completed":
+                    self.ids.add(entry["id"])
         self.by_id = {entry["id"]: entry for entry in self.entries}
 
     def way(self) -> list[str]:
@@ -96,7 +95,7 @@ class _Cone:
         answer = f"{_answer(o, played)}{way}"
         if any(o.invoked_ns <= at <= ends_ns for at in busy):
             yield Step(o.invoked_ns, 0, f"{who} asks {self.door} to {_asks(o)}", weight)
-            yield Step(ends_ns, 9, f"{who} {answer}", weight)
+            yield Step(ends_ns, -1, f"{who} {answer}", weight)
         else:
             yield Step(o.invoked_ns, 0, f"{who} asks {self.door} to {_asks(o)}: at {_at(ends_ns)} it {answer}", weight)
 
@@ -214,14 +213,13 @@ def _failures(entries: Sequence[Entry]) -> Iterator[Step]:
             yield Step(entry["time_ns"], 5, f"{entry['node']} fails: {entry['error']}", 5)
 
 
-def _protocol(entries: Sequence[Entry], first_ns: int, last_ns: int, cones: list[set[int]]) -> Iterator[Step]:
+def _protocol(entries: Sequence[Entry], first_ns: int, last_ns: int) -> Iterator[Step]:
     """What nodes noted of their own accord: not as a part of some client's operation."""
     of_clients: set[int] = set()
     for entry in entries:
-        begins = entry["event"] == "world.sent" and entry["kind"] == "client.perform" and not entry.get("cause")
-        if begins or entry.get("cause") in of_clients:
+        if entry["event"] == "client.invoked" or entry.get("cause") in of_clients:
             of_clients.add(entry["id"])
-        elif not entry["event"].startswith("world.") and first_ns <= entry["time_ns"] <= last_ns:
+        elif not entry["event"].startswith(("world.", "client.")) and first_ns <= entry["time_ns"] <= last_ns:
             facts = {k: v for k, v in entry.items() if k not in ("id", "time_ns", "node", "event", "cause", "group")}
             shown = ", ".join(f"{key} = {_plain(value)}" for key, value in facts.items())
             yield Step(entry["time_ns"], 4, f"{entry['node']}: {_words(entry['event'])} ({shown})", 0)

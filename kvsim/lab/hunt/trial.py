@@ -14,6 +14,7 @@ from kvsim.check.verdict import Refuted, Undecided, Verdict, Witness
 from kvsim.core.host import DiskError
 from kvsim.core.message import MILLISECOND, SECOND, Nanoseconds
 from kvsim.core.node import Node
+from kvsim.lab.client_trace import ClientTrace
 from kvsim.lab.experiment import Setup
 from kvsim.lab.grid import Table
 from kvsim.lab.hunt.case import Case, script_of
@@ -71,10 +72,12 @@ def play(case: Case, trace: TraceFile | None = None, *, metrics: bool = False) -
     assert setup.world is not None, "a hunt runs in the simulated world"
     world = World(setup.design, setup.cluster, setup.world, case.seed)
     if trace is not None:
-        world.trace_to(lambda entry: trace.write(entry.line()))
+        world.observer.trace_lines_to(trace.write)
     stage = _HuntStage(world, setup)
     story = Story(stage, setup, case.seed)
     story.clients.sent = {}
+    if trace is not None:
+        story.clients.heard = ClientTrace(world.observer)
     try:
         with watched(world.now):
             stage.play(story, None)
