@@ -19,7 +19,7 @@ from kvsim.lab.observations import Observations
 ALWAYS_SHOWN = ("linearizable", "durability")
 """Judges whose verdicts a table of promises shows even where the design does not claim what they judge."""
 _NOT_CLAIMED = {
-    "durability": Promise("durability", "acknowledged writes are kept (not claimed)", "durability"),
+    "durability": Promise("durability", "the final reads miss no acknowledged write (not claimed)", "durability"),
 }
 _LIMITED = Limited(time_limit_s=10.0)
 

@@ -7,8 +7,11 @@ from functools import cached_property
 from typing import Any
 
 from kvsim.check.verdict import Verdict, verdict_as_json
+from kvsim.core.settings import shown_duration
+from kvsim.lab.defects import alike_together
 from kvsim.lab.expect import Finding, Measured, Where, judge
 from kvsim.lab.experiment import Experiment, Setup
+from kvsim.lab.observations import Observations
 from kvsim.lab.promises import Judged, levels_satisfied, summed_up
 from kvsim.lab.run import Run
 from kvsim.lab.statistics import Estimate, estimate
@@ -94,23 +97,31 @@ class Report:
 
     @property
     def failures(self) -> list[str]:
-        """Runs that could not be made, and nodes that stopped by a defect of their own."""
+        """Runs that could not be made, and nodes that stopped by a defect of their own, each defect once."""
         lost = [f"{label}: could not be run: {problem}" for label, problem in self.problems.items()]
-        return lost + [f"{run.label}: {failure}" for run in self.runs for failure in run.failures]
+        stopped = []
+        for run in self.runs:
+            for failure in run.failures:
+                node, colon, defect = failure.partition(": ")
+                known = colon and node in run.setup.cluster.everyone()
+                stopped.append((f"{run.label}: {node}", defect) if known else (run.label, failure))
+        return lost + alike_together(stopped)
 
     @property
     def notes(self) -> list[str]:
         """What a reader must know before he trusts the numbers."""
         notes = []
         for run in self.runs:
+            seen = run.seen
             notes += [
-                f"{run.label}: the fault {kind} never struck, as nobody had the role" for kind in run.seen.never_struck
+                (run.label, f"the fault {kind} never struck, as nobody had the role") for kind in seen.never_struck
             ]
-            if run.seen.not_loaded:
+            notes += [(run.label, text) for text in _too_late(seen)]
+            if seen.not_loaded:
                 notes.append(
-                    f"{run.label}: {run.seen.not_loaded} keys could not be loaded, so the workload found them absent"
+                    (run.label, f"{seen.not_loaded} keys could not be loaded, so the workload found them absent")
                 )
-        return notes
+        return alike_together(notes)
 
     @property
     def exit_code(self) -> int:
@@ -146,6 +157,18 @@ class Report:
             },
             "exit_code": self.exit_code,
         }
+
+
+def _too_late(seen: Observations) -> list[str]:
+    """Faults that no operation of the workload can have met."""
+    phases = seen.phases
+    end = shown_duration(phases.ended_ns - phases.workload_ns)
+    return [
+        f"the fault {fault.name} struck at {shown_duration(fault.start_ns - phases.workload_ns)}, after the workload's "
+        f"end at {end}, so that only the final reads could meet it; let it strike earlier, or the workload last longer"
+        for fault in seen.faults
+        if fault.start_ns >= phases.ended_ns
+    ]
 
 
 def _differ(means: list[float]) -> bool:

@@ -9,6 +9,7 @@ from kvsim.check.verdict import Verdict
 from kvsim.core.message import MILLISECOND, SECOND
 from kvsim.core.stock import held_by
 from kvsim.lab.client_trace import ClientTrace
+from kvsim.lab.defects import told
 from kvsim.lab.experiment import Setup
 from kvsim.lab.measures import MEASURES
 from kvsim.lab.metrics import measure
@@ -78,7 +79,7 @@ def simulate(
         story.clients.heard = ClientTrace(world.observer)
     stage.play(story, progress)
     seen = story.seen(difference(*stage.counts), stock_of(world))
-    return judged(setup, seed, seen, measures, tuple(f"{node}: {error!r}" for node, error in world.failures))
+    return judged(setup, seed, seen, measures, tuple(told(node, error) for node, error in world.failures))
 
 
 def judged(setup: Setup, seed: int, seen: Observations, measures: tuple[str, ...], failures: tuple[str, ...]) -> Run:

@@ -108,6 +108,13 @@ def test_a_fault_that_finds_nobody_is_told(small: Small) -> None:
     assert report.notes == ["seed=0: the fault crash never struck, as nobody had the role"]
 
 
+def test_a_fault_after_the_end_of_the_workload_is_noted_once_for_all_seeds(small: Small) -> None:
+    fault = '[[faults]]\nkind = "crash"\nnode = "data-1"\nat = "1s"\nlasts = "100ms"\n[vary]\nseeds = 2\n'
+    [note] = load(small(fault)).run().notes
+    assert "the fault crash struck at 1 s, after the workload's end at 100 ms" in note
+    assert note.endswith("(and 1 more like it)")
+
+
 def test_keys_that_cannot_be_loaded_are_told(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kvsim.workload.clients.LOADING_LIMIT_NS", 0)
     # More data than one of the disks holds: the store refuses.

@@ -145,18 +145,19 @@ class Quorum(Replication):
         yield Promise("faults", f"of a key's {n} replicas, reads bear {n - r} down and writes {n - w}")
         if design.durability == "disk":
             until = "" if design.uses("consistency", "linearizable") else ", until a later timestamp replaces it"
-            yield durability(f"an acknowledged write is on {w} disks and survives every crash{until}", r + w > n)
+            disks = "1 disk" if w == 1 else f"{w} disks"
+            yield durability(f"an acknowledged write is on {disks} and survives every crash{until}", r + w > n)
         else:
-            yield durability(
-                f"an acknowledged write is in {w} memories; a replica that crashes forgets its copy", False
-            )
+            memories = "1 memory" if w == 1 else f"{w} memories"
+            yield durability(f"an acknowledged write is in {memories}; a replica that crashes forgets its copy", False)
         if design.uses("consistency", "linearizable"):
             yield Promise(
                 "conditional operations",
                 "not served, as two coordinators can find the same condition true; use put, remove",
             )
         else:
-            yield Promise("conditional operations", f"not atomic: judged on {r} answers, before the write")
+            answers = "1 answer" if r == 1 else f"{r} answers"
+            yield Promise("conditional operations", f"not atomic: judged on {answers}, before the write")
         yield Promise("retries", "a retried operation is applied once while retries stick to one coordinator")
         yield Promise("scans", "no snapshot: each node's part is read at its own moment")
 
