@@ -49,8 +49,8 @@ BENCHMARKS = {
     ),
     "hunting": Benchmark(
         "The hunt",
-        "Runs of a hunt in one process: node logic, faults, judges and all. Then weak designs, hunted from seed 0 on with "
-        "whatever a hunt draws for a student's own file, and shrunk.",
+        "Runs of a hunt in one process: node logic, faults, judges and all. Then weak designs, hunted from seed 0 on "
+        "with whatever a hunt draws for a student's own file, and shrunk.",
         hunting.main,
     ),
     "judges": Benchmark("Judges", "How fast the judges read and judge histories.", lambda: judges.main([])),
