@@ -135,7 +135,7 @@ def read_scenario(table: Mapping[str, Any], file: str, folder: Path | None = Non
     cluster = cluster_of(design, sized.nodes, sized.frontends)
     texts = settings.operations if settings.operations is not None else _usual(cluster, table.get("workload", {}))
     asks = read_asks(texts, cluster, f"{file}: explore.operations", problems)
-    if not asks:
+    if not texts:
         problems.append(f'{file}: explore.operations: nothing is asked; write "c1: put x=1 at {cluster.doors()[0]}"')
     if problems:
         raise SettingsError(problems)

@@ -71,7 +71,9 @@ def commands(world: World, state: State, action: Action) -> list[str]:
         if state.streams[link][0] == BROKEN:
             return [f"lost {to} {sender}"]
         return [f"deliver {sender}->{to}{_which(state, link, None)}"]
-    verb = {Kind.ARRIVE: "deliver", Kind.LOSE: "drop", Kind.REPEAT: "repeat"}[Kind(kind)]
+    if kind == Kind.REPEAT:
+        return [f"repeat {sender}->{to} datagram {action[3] + 1}"]
+    verb = "deliver" if kind == Kind.ARRIVE else "drop"
     return [f"{verb} {sender}->{to}{_which(state, link, action[3])}"]
 
 
@@ -104,18 +106,13 @@ def _wait(world: World, state: State, at: int) -> list[str]:
 
 
 def _door(world: World, state: State, action: Action) -> NodeId:
-    client = world.act(state, action).state.clients[action[1]]
-    ask = world.scenario.asks[action[1]][action[2]]
-    return world.nodes[client.live[-1][1]] if client.live else _asked_first(world, state, ask.doors)
-
-
-def _asked_first(world: World, state: State, doors: Sequence[NodeId]) -> NodeId:
-    return next(door for door in doors if state.locals[world.place[door]].is_up)
+    return world.nodes[world.door(state, action)]
 
 
 def transcript(world: World, beginning: Beginning, path: Iterable[Action], head: str) -> str:
     """The schedule as a transcript that has not been run yet: what comes before it is not shown."""
-    lines = [*(f"# {line}".rstrip() for line in head.splitlines()), cluster_command(world)]
+    quietly = "quietly " if beginning.path else ""
+    lines = [*(f"# {line}".rstrip() for line in head.splitlines()), quietly + cluster_command(world)]
     state = world.first()
     for action in beginning.path:
         lines += [f"quietly {command}" for command in commands(world, state, action)]

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from kvsim.core.invariant import Breach, Claims, Invariants, Moment, agreed
-from kvsim.core.message import Message, NodeId
+from kvsim.core.message import Message
 from kvsim.core.operation import Perform
 from kvsim.core.trace import Event
 from kvsim.explore.action import BUDGET, Action, Footprint, Kind
@@ -238,9 +238,8 @@ class World:
     def _ask(self, state: State, action: Action, budget: int) -> Outcome:
         at, position = action[1], action[2]
         client, ask = state.clients[at], self.scenario.asks[at][position]
-        seen, nodes = state.seen, 0
+        seen, nodes, place = state.seen, 0, self.door(state, action)
         if action[0] == Kind.RETRY:
-            place = self._place_again(ask.doors, client)
             client = client._replace(
                 tries=client.tries + 1, live=(*client.live, (client.tries, place)), doubt=client.doubt
             )
@@ -248,9 +247,8 @@ class World:
         else:
             if client.open:  # nobody will tell it how the last one ended
                 seen = (*seen, (INFO, at, client.asked - 1, None))
-            tries = next(n for n, door in enumerate(ask.doors) if state.locals[self.place[door]].is_up)
+            tries = ask.doors.index(self.nodes[place])
             nodes = sum(1 << self.place[door] for door in set(ask.doors[:tries]))
-            place = self.place[ask.doors[tries]]
             seen = (*seen, (INVOKED, at, position, None))
             client = Client(position + 1, True, tries + 1, ((tries, place),), False, state.locals[place].incarnation)
             attempt = tries
@@ -259,8 +257,12 @@ class World:
         given = ("ask", number_of(at, position, attempt), Perform(ask.operation))
         return self._run(state, place, given, footprint)
 
-    def _place_again(self, doors: tuple[NodeId, ...], client: Client) -> int:
-        return self.place[doors[client.tries % len(doors)]]
+    def door(self, state: State, action: Action) -> int:
+        """Whom a client asks: the first of its doors that is up; asking again, the next in turn."""
+        client, doors = state.clients[action[1]], self.scenario.asks[action[1]][action[2]].doors
+        if action[0] == Kind.RETRY:
+            return self.place[doors[client.tries % len(doors)]]
+        return next(self.place[door] for door in doors if state.locals[self.place[door]].is_up)
 
     def _deliver(self, state: State, action: Action, budget: int) -> Outcome:
         sender, to = action[1], action[2]

@@ -100,3 +100,8 @@ def plant(bug: Planted, into: Path) -> Scenario:
 def look_for(bug: Planted, into: Path, limit_s: float = 60.0) -> Exploration:
     """Explore the mistake for so many seconds of a core."""
     return explore(plant(bug, into), round(limit_s * SECOND), clock=time.process_time)
+
+
+def worlds() -> list[tuple[str, str]]:
+    """Every world, as (protocol, name)."""
+    return [(protocol, path.stem) for protocol in PROTOCOLS for path in sorted((HERE / protocol).glob("*.toml"))]

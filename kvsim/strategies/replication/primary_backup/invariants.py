@@ -47,12 +47,22 @@ class PrimaryBackupInvariants(Invariants):
             if granted is None or not isinstance(state, MemberState) or not _leads(node, state, granted):
                 continue
             for member in (granted.primary, *granted.backups):
-                stored = _newest(moment.disks[member].get(JOURNAL_FILE, b""))
-                if stored < state.committed:
-                    raise Breach(
-                        f"nothing vouched for is lost: {node} vouches for {state.committed} changes, and {member}, "
-                        f"which view {granted.number} may promote, has {stored} of them on its disk"
-                    )
+                self._has_all(moment, node, state.committed, member, granted.number)
+
+    def _has_all(self, moment: Moment, node: NodeId, committed: int, member: NodeId, view: int) -> None:
+        theirs = _newest(moment.disks[member].get(JOURNAL_FILE, b""))
+        last = max(theirs.values(), default=0)
+        if last < committed:
+            raise Breach(
+                f"nothing vouched for is lost: {node} vouches for {committed} changes, and {member}, which view {view} "
+                f"may promote, has {last} of them on its disk"
+            )
+        for key, number in _newest(moment.disks[node].get(JOURNAL_FILE, b"")).items():
+            if theirs.get(key, 0) < number <= committed:
+                raise Breach(
+                    f"nothing vouched for is lost: {node} vouches for change {number}, which {member} lacks, and view "
+                    f"{view} may promote that"
+                )
 
 
 def _leads(node: NodeId, state: MemberState, granted: GroupView) -> bool:
@@ -82,5 +92,6 @@ def _changes(data: bytes) -> tuple[Change, ...]:
 
 
 @lru_cache(maxsize=4_096)
-def _newest(data: bytes) -> int:
-    return max((change.version.counter for change in _changes(data)), default=0)
+def _newest(data: bytes) -> dict[bytes, int]:
+    """The number of the last change of each key."""
+    return {change.key: change.version.counter for change in _changes(data)}

@@ -1,0 +1,64 @@
+"""Planted bugs are found, and the same worlds with the protocols as they are hold nothing against them.
+
+A shortened form: `make planted` looks for every mistake for a minute of a core, and writes docs/planted-bugs.md.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from kvsim.core.message import SECOND
+from kvsim.explore.beginning import begin
+from kvsim.explore.explore import explore
+from kvsim.explore.search import Search, Watch
+from kvsim.explore.walks import Walks
+from kvsim.explore.world import World
+from tests.planted.planting import Planted, all_planted, plant, sound, worlds
+
+AT_ONCE = {
+    "answer_before_sync", "one_answer_too_few",
+    "backup_answers_before_sync", "backups_not_waited_for", "primary_counts_unsynced", "gap_not_noticed",
+    "follower_answers_before_sync", "half_is_enough", "leader_counts_unsynced",
+}  # fmt: skip
+"""Found within a second of a core or two."""
+BUGS = all_planted()
+
+
+@pytest.mark.parametrize(
+    "bug", [bug for bug in BUGS if bug.name in AT_ONCE], ids=lambda bug: f"{bug.protocol}/{bug.name}"
+)
+def test_a_planted_bug_is_found(bug: Planted, tmp_path: Path) -> None:
+    scenario = plant(bug, tmp_path)
+    begun_s = time.process_time()
+
+    def go_on() -> bool:
+        return time.process_time() - begun_s < 40
+
+    world, watch = World(scenario), Watch(scenario)
+    Search(world, watch, begin(world).state).run(lambda: watch.counts.steps < 20_000)
+    if watch.finding is None:
+        Walks(world, watch, 0).run(begin(world).state, go_on)
+    assert watch.finding is not None, f"{bug.story} It was not found."
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=name_of)
+def test_every_patch_fits_the_protocol_and_runs(bug: Planted, tmp_path: Path) -> None:
+    assert bug.story and bug.hunks
+    assert begin(World(plant(bug, tmp_path))).state.locals
+
+
+@pytest.mark.parametrize(("protocol", "name"), worlds())
+def test_the_protocol_as_it_is_survives_the_world_in_which_its_mistakes_are_found(protocol: str, name: str) -> None:
+    found = explore(sound(protocol, name), SECOND // 2, clock=time.process_time)
+    assert found.finding is None, found.finding
+    assert found.counts.steps > 200
+
+
+def test_there_are_six_mistakes_for_each_protocol() -> None:
+    counts = {
+        protocol: sum(bug.protocol == protocol for bug in BUGS) for protocol in ("quorum", "primary_backup", "raft")
+    }
+    assert min(counts.values()) >= 6, counts
