@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from rich.console import Console
@@ -12,6 +14,7 @@ from kvsim.core.guarantee import Promise
 from kvsim.lab.experiment import Experiment
 from kvsim.lab.page import design_text, judged_over
 from kvsim.lab.plots.comparison import metric_title
+from kvsim.lab.promises import Judged
 from kvsim.lab.report import Report, labelled
 from kvsim.lab.shown import shown_value
 
@@ -19,6 +22,8 @@ WIDEST = 100
 POINTS_ACROSS = 5
 """More points than this stand below each other, with fewer metrics."""
 METRICS_ACROSS = 5
+METRICS_BELOW = 12
+"""Rows of the table of a few points: what the findings ask for, then the usual metrics."""
 WORDS = {
     "refuted": "[red]refuted[/]",
     "not_refuted": "[green]not refuted[/]",
@@ -40,11 +45,11 @@ def show_report(report: Report, out: Path) -> None:
     if report.experiment.question:
         to.print(escape(report.experiment.question), style="dim")
     to.print()
-    to.print(_metrics(report))
+    _show_metrics(to, report)
     to.print(judged_over(report), style="dim")
     if report.findings:
-        to.print(_findings(report))
-    to.print(_promises(report))
+        to.print(_findings(report, to.width))
+    _show_promises(to, report)
     for failure in report.failures:
         to.print(f"[red]Failed:[/] {escape(failure)}")
     for note in report.notes:
@@ -55,11 +60,18 @@ def show_report(report: Report, out: Path) -> None:
         to.print(f"{'pictures' if not at else '':8}  {picture}", soft_wrap=True)
 
 
-def _metrics(report: Report) -> Table:
-    labels = [point.label for point in report.points]
-    if len(labels) <= POINTS_ACROSS:
-        return _points_across(report, labels)
-    names = report.key_metrics(METRICS_ACROSS)
+def _show_metrics(to: Console, report: Report) -> None:
+    few = len(report.points) <= POINTS_ACROSS
+    names = report.key_metrics(METRICS_BELOW if few else METRICS_ACROSS)
+    to.print((_points_across if few else _points_below)(report, names))
+    if any(_value(report, name, point.label) == "–" for name in names for point in report.points):
+        to.print("–: a run cannot give it: without scans there is no latency of scans.", style="dim")
+    left = len({name for point in report.points for name in point.metric_names()} - set(names))
+    if left:
+        to.print(f"{left} further metrics are in the report and in --json.", style="dim")
+
+
+def _points_below(report: Report, names: list[str]) -> Table:
     table = _table()
     for axis in report.experiment.axes:
         table.add_column(axis.name, no_wrap=True)
@@ -77,15 +89,16 @@ def _short(metric: str) -> str:
     return "\n".join(title.split(" ", 1))
 
 
-def _points_across(report: Report, labels: list[str]) -> Table:
+def _points_across(report: Report, names: list[str]) -> Table:
+    """Axis names stand once, before their values: a column's head is no wider than what tells it from the others."""
     table = _table()
-    table.add_column("", no_wrap=True, min_width=24)
-    for setup in report.experiment.setups:
-        table.add_column(escape(setup.title), justify="right")
-    for name in sorted({name for point in report.points for name in point.metric_names()}):
-        values = [_value(report, name, label) for label in labels]
-        if any(value not in ("–", "0", "0 %", "0 s") for value in values):
-            table.add_row(escape(name), *values)
+    table.add_column("\n".join(axis.name for axis in report.experiment.axes), no_wrap=True)
+    columns = [[_value(report, name, point.label) for name in names] for point in report.points]
+    for point, column in zip(report.points, columns, strict=True):
+        head = "\n".join(escape(value) for _, value in point.where)
+        table.add_column(head, justify="right", overflow="fold", min_width=max(map(len, column), default=1))
+    for name, *values in zip(names, *columns, strict=True):
+        table.add_row(escape(name), *values)
     return table
 
 
@@ -94,37 +107,78 @@ def _value(report: Report, name: str, label: str) -> str:
     return "–" if found is None else shown_value(name, found.mean)
 
 
-def _findings(report: Report) -> Table:
+def _findings(report: Report, width: int) -> Table:
     table = _table("Findings")
-    table.add_column("")
-    table.add_column("expected", overflow="fold", ratio=5)
-    table.add_column("seen", overflow="fold", ratio=6)
+    expected_width = (width - 13) * 5 // 11
+    seen_width = width - 13 - expected_width
+    table.add_column("", width=5)
+    table.add_column("expected", no_wrap=True)
+    table.add_column("seen", no_wrap=True)
     for finding in report.findings:
         mark = "[green]holds[/]" if finding.holds else "[bold red]fails[/]"
-        at = f"\n[dim]{escape(finding.at)}[/]" if finding.at else ""
-        table.add_row(mark, escape(finding.expectation) + at, escape(finding.seen))
+        at = f"\n[dim]{escape(folded(finding.at, expected_width))}[/]" if finding.at else ""
+        expected = escape(folded(finding.expectation, expected_width))
+        table.add_row(mark, expected + at, escape(folded(finding.seen, seen_width)))
     return table
 
 
-def _promises(report: Report) -> Table:
+_BREAKS = re.compile(r"(?<=[ ;])|(?<=,)(?!\d)|(?=\[)")
+"""Where a line may end: after a space, or a comma that is in no number, and before the brackets of a metric."""
+_UNITS = re.compile(r"(?<=\d) (?=(?:%|s|ms|µs|ns|min|h)(?![\w]))")
+
+
+def folded(text: str, width: int) -> str:
+    """The text in lines of this width, which end nowhere within a word or between a number and its unit."""
+    lines = [""]
+    for piece in _BREAKS.split(_UNITS.sub("\u00a0", text)):
+        for part in (piece[at : at + width] for at in range(0, len(piece), width)):
+            if len((lines[-1] + part).rstrip()) > width:
+                lines.append("")
+            lines[-1] += part
+    return "\n".join(line.rstrip() for line in lines).replace("\u00a0", " ")
+
+
+def _show_promises(to: Console, report: Report) -> None:
+    """What is claimed and what is refuted, a row each; what held without being claimed, in a sentence."""
     table = _table("Promises")
-    table.add_column("claimed", overflow="fold", ratio=5)
+    claimed_width = (to.width - 19) // 2
+    table.add_column("promise", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    table.add_column("evidence", overflow="fold", ratio=5)
-    everywhere = len(report.experiment.setups)
-    unjudged = 0
+    table.add_column("evidence", no_wrap=True)
+    beyond = []
     for judged in report.promises:
         if not judged.verdict:
-            unjudged += 1
             continue
-        where = "" if len(judged.points) == everywhere else f"\n[dim]{escape('; '.join(judged.points))}[/]"
+        if not judged.claimed and judged.verdict == "not_refuted":
+            beyond.append(judged)
+            continue
         words = WORDS[judged.verdict] if judged.claimed else f"[dim]{judged.verdict.replace('_', ' ')}[/]"
-        table.add_row(
-            f"{judged.promise.subject}: {escape(judged.promise.claim)}{where}", words, escape(judged.evidence)
-        )
+        claim = escape(folded(f"{judged.promise.subject}: {judged.promise.claim}", claimed_width))
+        where = escape(folded("; ".join(_where(judged, report)), claimed_width))
+        evidence = escape(folded(judged.evidence, to.width - 19 - claimed_width))
+        table.add_row(claim + (f"\n[dim]{where}[/]" if where else ""), words, evidence)
+    if table.row_count:
+        to.print(table)
+    if beyond:
+        to.print(escape(f"Beyond the claims, not refuted: {_beyond(beyond, report)}."), style="dim")
+    unjudged = sum(not judged.verdict for judged in report.promises)
     if unjudged:
-        table.caption = f"{unjudged} further promises, which no history can refute, are in the report."
-    return table
+        to.print(f"{unjudged} further promises, which no history can refute, are in the report.", style="dim")
+
+
+def _where(judged: Judged, report: Report) -> tuple[str, ...]:
+    """The points that it belongs to, unless these are all."""
+    return () if len(judged.points) == len(report.experiment.setups) else judged.points
+
+
+def _beyond(held: Iterable[Judged], report: Report) -> str:
+    by_points: dict[tuple[str, ...], list[str]] = {}
+    for judged in held:
+        name = "durability" if judged.promise.subject == "durability" else judged.promise.judge
+        by_points.setdefault(_where(judged, report), []).append(name)
+    return "; ".join(
+        ", ".join(names) + (f" (at {' and '.join(points)})" if points else "") for points, names in by_points.items()
+    )
 
 
 def _table(title: str | None = None) -> Table:

@@ -16,7 +16,7 @@ from kvsim.core.settings import nearest
 from kvsim.lab.conditions import Condition, Expression, Reference, Sum, parse_condition, parse_reference
 from kvsim.lab.grid import Vary, shown
 from kvsim.lab.metrics import METRICS
-from kvsim.lab.shown import base_name, shown_value
+from kvsim.lab.shown import base_name, shown_value, within_range
 from kvsim.lab.statistics import Estimate, estimate
 
 Where = tuple[tuple[str, str], ...]
@@ -133,10 +133,10 @@ def _seen(
     subject: Reference, condition: Condition, found: Estimate, sides: list[Estimate],
     point: Measured, points: Sequence[Measured], holds: bool,
 ) -> str:  # fmt: skip
-    text = _with_interval(subject.metric, found)
+    text = _with_interval(subject.metric, within_range(subject.metric, found))
     for reference in condition.references():
         other = estimate([_value(reference, point, points, seed) for seed in range(len(point.by_seed))])
-        text += f"; {reference}: {_with_interval(reference.metric, other)}"
+        text += f"; {reference}: {_with_interval(reference.metric, within_range(reference.metric, other))}"
     if condition.references() and sides[0].seeds > 1 and condition.kind in (">", ">=", "<", "<="):
         text += f"; margin, seed by seed: {_with_interval(subject.metric, sides[0])}"
     if not holds and condition.kind not in ("==", "!=") and any(side.low <= 0 < side.high for side in sides):

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from kvsim.core.settings import shown_duration
 from kvsim.lab.metrics import METRICS
+from kvsim.lab.statistics import Estimate
+
+ABOVE_ONE = ("cpu_busy_max_share",)
+"""Shares that may be over 100 %."""
 
 
 def base_name(metric: str) -> str:
@@ -22,3 +26,12 @@ def shown_value(metric: str, value: float) -> str:
     if value == int(value) and abs(value) < 1e7:
         return f"{int(value):,}"
     return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.3g}"
+
+
+def within_range(metric: str, found: Estimate) -> Estimate:
+    """The interval without what the metric can never be, such as a share below 0 or above 1. Only to be shown."""
+    name = base_name(metric)
+    if name not in METRICS:
+        return found
+    highest = 1.0 if name.endswith("_share") and name not in ABOVE_ONE else found.high
+    return found._replace(low=max(found.low, 0.0), high=min(found.high, highest))

@@ -15,7 +15,8 @@ from kvsim.lab.experiment import load
 from kvsim.lab.metrics import latencies_ns, measure
 from kvsim.lab.observations import Costs, Observations, Phases
 from kvsim.lab.page import judged_over
-from kvsim.lab.statistics import estimate
+from kvsim.lab.shown import within_range
+from kvsim.lab.statistics import Estimate, estimate
 from kvsim.workload import clients
 from kvsim.workload.clients import Clients
 from kvsim.workload.settings import Mix, Uniform, Workload
@@ -93,3 +94,16 @@ def test_a_comparison_says_that_it_is_paired_and_by_how_much(small: Small) -> No
     assert float(low.split()[0]) == pytest.approx(paired.low * 1e6, rel=0.01)
     assert float(high.split()[0]) == pytest.approx(paired.high * 1e6, rel=0.01)
     assert "the same random numbers" in judged_over(report)
+
+
+@pytest.mark.parametrize(
+    ("metric", "low", "high"),
+    [
+        ("stale_read_share", 0.0, 1.0),
+        ("recovery_s[crash]", 0.0, 1.5),
+        ("cpu_busy_max_share", 0.0, 1.5),
+        ("my_own_measure", -0.5, 1.5),
+    ],
+)
+def test_an_interval_is_shown_without_what_the_metric_cannot_be(metric: str, low: float, high: float) -> None:
+    assert within_range(metric, Estimate(0.5, -0.5, 1.5, 2)) == Estimate(0.5, low, high, 2)

@@ -22,7 +22,7 @@ from kvsim.lab.plots.style import (
     time_scale,
 )
 from kvsim.lab.report import Report
-from kvsim.lab.shown import base_name
+from kvsim.lab.shown import base_name, within_range
 from kvsim.lab.statistics import Estimate, estimate
 
 PANELS = 6
@@ -81,7 +81,7 @@ def _panel(axes: Axes, axis: Vary, metric: str, lines: dict[str, dict[str, Measu
             by_seed = line[value].by_seed if value in line else ()
             measured = [metrics[metric] for metrics in by_seed if metric in metrics]
             if measured:
-                found.append((float(at) if numbers is None else numbers[at], estimate(measured)))
+                found.append((float(at) if numbers is None else numbers[at], within_range(metric, estimate(measured))))
         series.append((label, found))
     scale = _scale(metric, [e.high for _, found in series for _, e in found])
     for number, (label, found) in enumerate(series):
@@ -103,7 +103,7 @@ def _series(
     chosen = look(number)
     axes.errorbar(
         [at for at, _ in found], [e.mean / size for _, e in found],
-        yerr=[[(e.mean - max(e.low, 0.0)) / size for _, e in found], [(e.high - e.mean) / size for _, e in found]],
+        yerr=[[(e.mean - e.low) / size for _, e in found], [(e.high - e.mean) / size for _, e in found]],
         color=chosen.colour, linestyle=chosen.line if joined else "none", marker=chosen.marker, capsize=3, label=label,
         markersize=5 if joined else 7, zorder=3,
     )  # fmt: skip
