@@ -133,7 +133,11 @@ def _read(table: Mapping[str, Any], place: str) -> Fault:
     except SettingsError as error:
         raise SettingsError(
             problem.replace(f"{place}.fault", place, 1)
-            + ("; a fault cannot end before it starts" if problem.startswith(f"{place}.fault.lasts: expected") else "")
+            + (
+                "; a fault cannot end before it starts"
+                if ".fault.lasts: " in problem and ": missing" not in problem
+                else ""
+            )
             for problem in error.problems
         ) from None
     if not {"at", "at_ns", "when"} & set(table):
