@@ -65,7 +65,7 @@ def _show_metrics(to: Console, report: Report) -> None:
     names = report.key_metrics(METRICS_BELOW if few else METRICS_ACROSS)
     to.print((_points_across if few else _points_below)(report, names))
     if any(_value(report, name, point.label) == "–" for name in names for point in report.points):
-        to.print("–: a run cannot give it: without scans there is no latency of scans.", style="dim")
+        to.print("–: no value, as there are too few such operations; a p99 needs a hundred.", style="dim")
     left = len({name for point in report.points for name in point.metric_names()} - set(names))
     if left:
         to.print(f"{left} further metrics are in the report and in --json.", style="dim")

@@ -7,7 +7,19 @@ from pathlib import Path
 from matplotlib.axes import Axes
 
 from kvsim.lab.metrics import GROUPS, latencies_ns
-from kvsim.lab.plots.style import LINES_AT_MOST, Plot, figure, legend_below, look, plain_numbers, save, some, time_scale
+from kvsim.lab.plots.style import (
+    POINTS_AT_MOST,
+    Plot,
+    figure,
+    how_many,
+    legend_below,
+    look,
+    plain_numbers,
+    save,
+    some,
+    tell,
+    time_scale,
+)
 from kvsim.lab.report import Report
 
 STEPS = 400
@@ -17,7 +29,7 @@ STEPS = 400
 def draw_latency(report: Report, folder: Path) -> list[Plot]:
     """One panel for each kind of operation; nothing where nothing succeeded."""
     by_group: dict[str, list[tuple[int, str, list[int]]]] = {}
-    setups = some(report.experiment.setups, LINES_AT_MOST)
+    setups = some(report.experiment.setups, POINTS_AT_MOST)
     for number, setup in enumerate(setups):
         for group in GROUPS:
             pooled = sorted(ns for run in report.runs_of(setup) for ns in latencies_ns(run.seen, group))
@@ -41,8 +53,9 @@ def draw_latency(report: Report, folder: Path) -> list[Plot]:
         axes.set_ylim(0, 1.02)
     panels[0].set_ylabel("share of operations answered by then")
     legend_below(drawn, max(panels, key=lambda axes: len(axes.get_lines())))
-    points = len(report.experiment.setups)
-    more = "" if points == len(setups) else f" {len(setups)} of {points} points are shown."
+    subset = how_many(setups, report.experiment.setups)
+    tell(drawn, subset)
+    more = f" {subset} are shown." if subset else ""
     caption = (
         "Left is faster; a long flat end is a slow tail. Successful operations of the measured part, all seeds." + more
     )

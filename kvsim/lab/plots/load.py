@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from kvsim.lab.experiment import Setup
 from kvsim.lab.observations import Observations
-from kvsim.lab.plots.style import COLOURS, GREY, PANELS_AT_MOST, Plot, figure, grid, save, some
+from kvsim.lab.plots.style import COLOURS, GREY, POINTS_AT_MOST, Plot, figure, grid, how_many, save, some, tell
 from kvsim.lab.report import Report
 
 NAMED_AT_MOST = 10
@@ -17,8 +17,8 @@ NAMED_AT_MOST = 10
 
 def draw_load(report: Report, folder: Path) -> list[Plot]:
     """Small multiples; nothing where the world did not count."""
-    all_setups = [s for s in report.experiment.setups if sum(report.runs_of(s)[0].seen.costs.load_by_node.values())]
-    setups = some(all_setups, PANELS_AT_MOST)
+    chosen = some(report.experiment.setups, POINTS_AT_MOST)
+    setups = [setup for setup in chosen if sum(report.runs_of(setup)[0].seen.costs.load_by_node.values())]
     if not setups:
         return []
     rows, columns = grid(len(setups))
@@ -31,11 +31,14 @@ def draw_load(report: Report, folder: Path) -> list[Plot]:
             axes.set_visible(False)
             continue
         _panel(axes, setups[at], report.runs_of(setups[at])[0].seen, many)
-    for axes in panels[-1]:
+    for axes in panels.flat[max(0, len(setups) - columns) : len(setups)]:  # the lowest of each column
+        axes.tick_params(axis="x", labelbottom=True)
         axes.set_xlabel("ServerData, busiest first" if many else "messages handled a second")
     for axes in panels[:, 0] if many else ():
         axes.set_ylabel("messages a second")
-    which = "" if len(all_setups) == len(setups) else f" {len(setups)} of {len(all_setups)} points are shown."
+    subset = how_many(setups, report.experiment.setups)
+    tell(drawn, subset, "dashed line: mean of the ServerData")
+    which = f" {subset} are shown." if subset else ""
     caption = "Even bars are a balanced load; the dashed line is the mean of the ServerData. Measured part, "
     return [save(drawn, folder, "load", "Load by node", f"{caption}seed {report.seed}.{which}")]
 

@@ -7,36 +7,56 @@ from pathlib import Path
 from matplotlib.axes import Axes
 
 from kvsim.lab.metrics import stale_reads_ns
-from kvsim.lab.plots.style import LINES_AT_MOST, Plot, figure, legend_below, look, plain_numbers, save, some, time_scale
-from kvsim.lab.report import Report
+from kvsim.lab.plots.style import (
+    POINTS_AT_MOST,
+    Plot,
+    figure,
+    how_many,
+    legend_below,
+    look,
+    plain_numbers,
+    save,
+    some,
+    tell,
+    time_scale,
+)
+from kvsim.lab.report import Report, labelled
+
+Line = tuple[int, str, list[float], float]
+"""A point: its number, its name, how long its stale reads were behind, ascending, and their share of all."""
 
 
 def draw_staleness(report: Report, folder: Path) -> list[Plot]:
     """Two panels; nothing where every read was fresh."""
-    lines: list[tuple[int, str, list[float], int]] = []
-    for number, setup in enumerate(some(report.experiment.setups, LINES_AT_MOST)):
+    lines: list[Line] = []
+    setups = some(report.experiment.setups, POINTS_AT_MOST)
+    for number, setup in enumerate(setups):
         behind = [by_ns for run in report.runs_of(setup) for _, by_ns in stale_reads_ns(run.seen)]
         if behind:
             stale = sorted(by_ns / 1e9 for by_ns in behind if by_ns)
-            lines.append((number, setup.title or "all reads", stale, len(behind)))
+            share = report.estimates[labelled("stale_read_share", setup.label)].mean
+            lines.append((number, setup.title or "all reads", stale, share))
     if not any(stale for _, _, stale, _ in lines):
         return []
     drawn = figure(7.6, 3.6)
     shares, times = drawn.subplots(1, 2)
     _shares(shares, lines)
     _times(times, lines)
+    subset = how_many(setups, report.experiment.setups)
+    tell(drawn, subset)
     caption = (
-        "Left: the share of reads that missed a write acknowledged before they began. Right: of those, the share "
-        "that was behind by at least so long (since the first missed write was acknowledged). Measured part, all seeds."
+        "Left: the share of reads that missed a write acknowledged before they began, the mean over the seeds. Right: "
+        "of those, the share that was behind by at least so long (since the first missed write was acknowledged). "
+        "Measured part, all seeds." + (f" {subset} are shown." if subset else "")
     )
     if any(stale for _, _, stale, _ in lines[1:]):
         legend_below(drawn, times)
     return [save(drawn, folder, "staleness", "Staleness of reads", caption)]
 
 
-def _shares(axes: Axes, lines: list[tuple[int, str, list[float], int]]) -> None:
-    for at, (number, _, stale, reads) in enumerate(lines):
-        share = 100 * len(stale) / reads
+def _shares(axes: Axes, lines: list[Line]) -> None:
+    for at, (number, _, stale, mean) in enumerate(lines):
+        share = 100 * mean
         axes.barh(at, share, color=look(number).colour, height=0.6)
         axes.annotate(
             f"{share:.3g} %" if stale else "none", (share, at), xytext=(4, 0), textcoords="offset points", va="center"
@@ -49,7 +69,7 @@ def _shares(axes: Axes, lines: list[tuple[int, str, list[float], int]]) -> None:
     axes.set_title("how often")
 
 
-def _times(axes: Axes, lines: list[tuple[int, str, list[float], int]]) -> None:
+def _times(axes: Axes, lines: list[Line]) -> None:
     unit, size = time_scale(value for _, _, stale, _ in lines for value in stale)
     for number, label, stale, _ in lines:
         if not stale:

@@ -22,7 +22,8 @@ GREY = "#555555"
 FAULT = "#F0C9B8"
 LINES_AT_MOST = len(COLOURS)
 """More lines than this in one panel, and nobody tells them apart."""
-PANELS_AT_MOST = 9
+POINTS_AT_MOST = 6
+"""Of more points all pictures of an experiment show the same ones, evenly spread."""
 
 RC: Any = {
     "svg.hashsalt": "kvsim",
@@ -120,15 +121,27 @@ def plain_numbers(axes: Axes, axis: str = "x") -> None:
 
 
 def shade(axes: Axes, faults: Sequence[tuple[str, float, float]], named: bool) -> None:
-    """Faults as bands; with their names where asked, below each other so that all can be read."""
+    """Faults as bands; with their names where asked, above the area, stacked so that all can be read."""
     for number, (name, start_s, end_s) in enumerate(faults):
         axes.axvspan(start_s, end_s, color=FAULT, alpha=0.65, linewidth=0, zorder=0)
         axes.axvline(start_s, color="#C98A70", linewidth=0.8, zorder=0)
         if named:
             axes.annotate(
-                name, (start_s, 1.0), xycoords=("data", "axes fraction"), xytext=(-3, -1 - 10 * number),
-                textcoords="offset points", va="top", ha="right", fontsize=8, color=GREY,
+                name, ((start_s + end_s) / 2, 1.0), xycoords=("data", "axes fraction"), xytext=(0, 1 + 9 * number),
+                textcoords="offset points", va="bottom", ha="center", fontsize=8, color=GREY,
             )  # fmt: skip
+
+
+def tell(drawn: Figure, *sentences: str) -> None:
+    """Words in the picture itself, above it, for whoever sees it without its caption."""
+    said = "; ".join(sentence for sentence in sentences if sentence)
+    if said:
+        drawn.suptitle(said, fontsize=8, color=GREY, x=0.01, ha="left")
+
+
+def how_many(shown: Sequence[object], every: Sequence[object]) -> str:
+    """`9 of 12 points`; empty where all are shown."""
+    return "" if len(shown) == len(every) else f"{len(shown)} of {len(every)} points"
 
 
 def legend_below(drawn: Figure, axes: Axes) -> None:

@@ -7,18 +7,17 @@ from pathlib import Path
 from matplotlib.axes import Axes
 
 from kvsim.lab.observations import Observations
-from kvsim.lab.plots.style import COLOURS, GREY, Plot, figure, save, shade, some
+from kvsim.lab.plots.style import COLOURS, GREY, POINTS_AT_MOST, Plot, figure, how_many, save, shade, some, tell
 from kvsim.lab.report import Report
 
 BINS = 100
 BURST = 2.0
 """A bin that exceeds most others by more than this is cut off, so that the others can be read."""
-ROWS_AT_MOST = 6
 
 
 def draw_timeline(report: Report, folder: Path) -> list[Plot]:
     """One row for each point."""
-    setups = some(report.experiment.setups, ROWS_AT_MOST)
+    setups = some(report.experiment.setups, POINTS_AT_MOST)
     shown = [report.runs_of(setup)[0].seen for setup in setups]
     draws = [_throughput]
     if not all(seen.answered(op) for seen in shown for op in seen.operations):
@@ -31,7 +30,7 @@ def draw_timeline(report: Report, folder: Path) -> list[Plot]:
             faults = [(f.name, seen.since_start_s(f.start_ns), seen.since_start_s(f.end_ns)) for f in seen.faults]
             shade(axes, faults, named=draw is _throughput)
             _warm_up(axes, seen)
-        row[0].set_title(setup.title)
+        row[0].set_title(setup.title, pad=4 + 9 * len(seen.faults))
     for axes in panels[-1]:
         axes.set_xlabel("time since the workload began (s)")
     rates = sorted(rate for seen in shown for rate in _rates(seen))
@@ -39,8 +38,12 @@ def draw_timeline(report: Report, folder: Path) -> list[Plot]:
     if top > BURST * rates[int(0.95 * len(rates))]:
         top = BURST * rates[int(0.95 * len(rates))]
     panels[0][0].set_ylim(0, 1.1 * top or 1)
-    points = len(report.experiment.setups)
-    more = "" if points == len(setups) else f" {len(setups)} of {points} points are shown."
+    cut = top < rates[-1]
+    subset = how_many(setups, report.experiment.setups)
+    for axes, seen in zip(panels[:, 0], shown, strict=True) if cut else ():
+        _mark_cut(axes, seen, 1.1 * top)
+    warm = any(_has_warm_up(seen) for seen in shown)
+    tell(drawn, subset, "dotted line: end of the warm-up" if warm else "", "▲: higher than the frame" if cut else "")
     caption = (
         "Operations answered a second"
         + (
@@ -49,10 +52,10 @@ def draw_timeline(report: Report, folder: Path) -> list[Plot]:
             else ", all that began"
         )
         + (". Faults are shaded" if any(seen.faults for seen in shown) else "")
-        + (". The dotted line ends the warm-up" if any(_has_warm_up(seen) for seen in shown) else "")
-        + (". Answers that had queued come in bursts above the frame" if top < rates[-1] else "")
+        + (". The dotted line ends the warm-up" if warm else "")
+        + (". Answers that had queued come in bursts above the frame (▲)" if cut else "")
         + f". Seed {report.seed}."
-        + more
+        + (f" {subset} are shown." if subset else "")
     )
     return [save(drawn, folder, "timeline", "Throughput and availability over time", caption)]
 
@@ -77,6 +80,12 @@ def _throughput(axes: Axes, seen: Observations) -> None:
     edges = [_bin_s(seen) * at for at in range(BINS + 1)]
     axes.stairs(_rates(seen), edges, color=COLOURS[0], linewidth=1.2, baseline=None)
     axes.set_ylabel("ops/s")
+
+
+def _mark_cut(axes: Axes, seen: Observations, top: float) -> None:
+    """A mark over each bin that is higher than the frame."""
+    at = [_bin_s(seen) * (number + 0.5) for number, rate in enumerate(_rates(seen)) if rate > top]
+    axes.plot(at, [0.97 * top] * len(at), color=COLOURS[1], linestyle="none", marker="^", markersize=4)
 
 
 def _availability(axes: Axes, seen: Observations) -> None:
