@@ -11,12 +11,13 @@ from typing import Any
 
 from kvsim.core.settings import shown_duration
 from kvsim.lab.artefacts import describe_setup
+from kvsim.lab.expect import Where
 from kvsim.lab.experiment import Setup
 from kvsim.lab.metrics import METRICS
 from kvsim.lab.plots.style import Plot
 from kvsim.lab.provenance import versions
 from kvsim.lab.report import Report, labelled
-from kvsim.lab.shown import base_name, shown_value
+from kvsim.lab.shown import base_name, shown_value, within_range
 
 VERDICTS = {
     "refuted": ("bad", "refuted"),
@@ -55,7 +56,8 @@ def judged_over(report: Report) -> str:
         )
     return (
         f"Means over {seeds} seeds ({report.seed} to {report.seed + seeds - 1}, the same for all points), with 95 % "
-        "confidence intervals of Student's t; a finding holds if the whole interval does. Points are compared seed by "
+        "confidence intervals of Student's t; a finding holds if the whole interval does (shown without what a metric "
+        "cannot be, such as a share below 0 or above 100 %). Points are compared seed by "
         "seed, with the same random numbers, by the interval of their paired differences."
     )
 
@@ -122,14 +124,21 @@ def _compared(report: Report) -> str:
         meaning = METRICS.get(base_name(name))
         title = f' title="{escape(meaning.text)}"' if meaning else ""
         rows.append(f"<tr><td><code{title}>{escape(name)}</code></td>{cells}</tr>")
-    head = ("metric", *(escape(label) or "value" for label in labels))
+    head = ("metric", *(_head(point.where) for point in report.points))
     return _table(head, rows, numbers=True)
+
+
+def _head(where: Where) -> str:
+    """Of a variant its name alone; what tells points apart below each other, so that columns stay narrow."""
+    shown = [value if name == "variant" else f"{name}={value}" for name, value in where]
+    return "<br>".join(map(escape, shown)) or "value"
 
 
 def _cell(report: Report, name: str, label: str) -> str:
     found = report.estimates.get(labelled(name, label))
     if found is None:
         return "–"
+    found = within_range(name, found)
     text = escape(shown_value(name, found.mean))
     if found.low != found.high:
         low, high = shown_value(name, found.low), shown_value(name, found.high)
@@ -184,10 +193,15 @@ def _lines(data: Any, path: str = "") -> dict[str, str]:
     if isinstance(data, int) and not isinstance(data, bool) and (name.endswith("_ns") or ".cpu." in f".{path}."):
         return {path.removesuffix("_ns"): shown_duration(data)}
     if isinstance(data, (list, tuple)):
-        return {path: "[" + ", ".join(map(str, data)) + "]"}
+        return {path: _listed(data)}
     if isinstance(data, bool):
         return {path: str(data).lower()}
     return {path: "–" if data is None else str(data)}
+
+
+def _listed(data: Sequence[Any]) -> str:
+    """`[data-1, data-2]`, lists in it in brackets of their own."""
+    return "[" + ", ".join(_listed(item) if isinstance(item, (list, tuple)) else str(item) for item in data) + "]"
 
 
 def _repeat(report: Report) -> str:
