@@ -57,3 +57,8 @@ def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"kvsim has no {name!r}; there are {', '.join(sorted(_WHERE))}")
     return getattr(importlib.import_module(_WHERE[name]), name)
+
+
+def __dir__() -> list[str]:
+    """What is imported on first use is shown before it too."""
+    return sorted({*globals(), *__all__})

@@ -140,11 +140,14 @@ def cas(
     version: Annotated[str | None, typer.Option(help="The version that must be there, such as 12.data-1.")] = None,
     absent: Annotated[bool, typer.Option("--absent", help="The key must be absent.")] = False,
     json: JsonOption = False,
+    surplus: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
 ) -> None:
     """Compare and set: write only if the key is as expected.
 
     Example: kvsim client http://127.0.0.1:8420 cas user:1 Grace --expected Ada
     """
+    if surplus:
+        raise typer.BadParameter(f"what is expected goes by an option: cas {key} {surplus[0]} --expected {value}")
     if (expected is not None) + (version is not None) + absent != 1:
         raise typer.BadParameter("say what is expected by one of --expected, --version and --absent")
     content = _value(value, None)

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+_KINDS = ("experiments", "strategies", "matrices")
+
 
 def list_(
     what: Annotated[
@@ -32,7 +34,9 @@ def list_(
     elif what in axes:
         rows = list(_strategies(axes[what]))
     else:
-        raise SettingsError([f"list {what}{nearest(what, ['experiments', 'strategies', 'matrices', *axes])}"])
+        raise SettingsError([f"list {what}{_meant(what) or nearest(what, [*_KINDS, *axes])}"])
+    if not rows and not name:
+        raise SettingsError([f"list {what}: no strategy of this axis comes with kvsim yet"])
     if name:
         names = [str(row["name"]) for row in rows]
         rows = [row for row in rows if row["name"] == name]
@@ -48,13 +52,32 @@ def list_(
         _show(rows)
 
 
+def _meant(name: str) -> str:
+    """A hint where the name is that of a thing and not of a kind of things."""
+    from kvsim.core.design import AXES
+    from kvsim.lab import bundled
+    from kvsim.strategies.catalogue import known
+
+    homes = {found: str(axis) for axis in AXES for found in known(axis)}
+    homes |= dict.fromkeys(bundled.list_matrices(), "matrices")
+    homes |= dict.fromkeys(bundled.list_experiments(), "experiments")
+    return f"; did you mean: kvsim list {homes[name]} {name}" if name in homes else ""
+
+
 def _experiment(name: str) -> dict[str, Any]:
     import tomllib
 
     from kvsim.lab.bundled import experiment_path
 
     table = tomllib.loads(experiment_path(name).read_text())
-    return {"name": name, "about": table.get("title", ""), "question": table.get("question", "")}
+    return {
+        "name": name,
+        "about": table.get("title", ""),
+        "question": table.get("question", ""),
+        "design": table.get("design", {}),
+        "vary": table.get("vary", {}),
+        "expect": table.get("expect", {}),
+    }
 
 
 def _strategies(axis: Any) -> list[dict[str, Any]]:
@@ -88,7 +111,12 @@ def _show_one(row: dict[str, Any]) -> None:
 
     console = Console()
     console.print(f"[bold]{row['name']}[/bold]  {row.get('axis', '')}")
+    if row.get("question"):
+        console.print(row["about"], markup=False)
     console.print(row.get("page") or row.get("question") or row["about"], markup=False)
+    for title in ("design", "vary", "expect"):
+        for line in _dotted(row.get(title, {}), title):
+            console.print(f"  {line}", markup=False, highlight=False)
     settings = row.get("settings", [])
     if settings:
         table = Table(box=None, pad_edge=False, header_style="bold", title="\nsettings", title_justify="left")
@@ -99,3 +127,12 @@ def _show_one(row: dict[str, Any]) -> None:
         console.print(table)
     for promise in row.get("promises", []):
         console.print(f"  promises, with these defaults: {promise}", markup=False)
+
+
+def _dotted(table: Any, path: str) -> list[str]:
+    """A table's keys as an experiment's file may have them: `design.replication.r = 1`."""
+    import json
+
+    if isinstance(table, dict):
+        return [line for key, value in table.items() for line in _dotted(value, f"{path}.{key}")]
+    return [f"{path} = {json.dumps(table, ensure_ascii=False, default=str)}"]

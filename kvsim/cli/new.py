@@ -24,4 +24,9 @@ def new(
         from kvsim.core.settings import SettingsError
 
         raise SettingsError([f"{file} is there already; name another file, or remove it first"]) from None
+    except FileNotFoundError:
+        from kvsim.core.settings import SettingsError
+
+        folder = file.parent
+        raise SettingsError([f"{file}: there is no folder {folder}; make it first: mkdir -p {folder}"]) from None
     print(f"wrote {file}; next: edit it, then kvsim simulate {file}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -16,12 +15,10 @@ def read_file(file_or_name: str, settings: Sequence[str]) -> Scenario:
     from kvsim.explore.scenario import read_scenario
     from kvsim.lab.experiment import find
     from kvsim.lab.grid import parse_setting, set_key
+    from kvsim.lab.toml_file import parse_table, read_text
 
     path = find(file_or_name)
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError([f"{path.name}: {error}"]) from error
+    table = parse_table(read_text(path), path.name)
     for setting in settings:
         try:
             set_key(table, *parse_setting(setting))

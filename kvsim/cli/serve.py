@@ -71,7 +71,8 @@ def serve(
             http_ports=_ports(http, wanted),
             resp_ports=_ports(resp, wanted),
         )
-        signal.signal(signal.SIGTERM, _interrupt)
+        for ending in (signal.SIGINT, signal.SIGTERM):  # a script that starts it with & has SIGINT ignored
+            signal.signal(ending, _interrupt)
         with Supervisor(file) as cluster:
             _greet(file, cluster)
             _watch(cluster)

@@ -96,6 +96,15 @@ def _runner(on: str, workers: int) -> Runner:
     kind, _, address = on.partition(":")
     if kind != "dask" or not address:
         raise SettingsError([f"--on {on}: expected dask:ADDRESS, such as dask:tcp://127.0.0.1:8786"])
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(address if "://" in address else f"tcp://{address}")
+        is_whole = bool(parts.hostname and parts.port)
+    except ValueError:  # a port that is no number
+        is_whole = False
+    if not is_whole:
+        raise SettingsError([f"--on {on}: the address names no port; write dask:tcp://HOST:8786"])
     from kvsim.lab.on_dask import Dask
 
     return Dask(address)

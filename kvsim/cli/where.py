@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import json as json_
+import sys
 from typing import Annotated, Any
 
 import typer
 
+from kvsim.core.settings import SettingsError
+
+EXIT_NOBODY = 1
+"""As `kvsim client` has it: the input was right, and nothing was done."""
 DEFAULT_URL = "http://127.0.0.1:8420"
+
+
+class NobodyAnswers(SettingsError):
+    """Behind the address is nobody, or nobody that can be reached."""
 
 
 def where(
@@ -17,9 +26,15 @@ def where(
 ) -> None:
     """Show a running cluster's nodes, and where a key lies.
 
+    Exit code: 0 shown, 1 nobody answers, 2 the input is wrong.
+
     Example: kvsim where user:42 --url http://127.0.0.1:8420
     """
-    status = ask_cluster(url, key)
+    try:
+        status = ask_cluster(url, key)
+    except NobodyAnswers as nobody:
+        print(f"kvsim where: {nobody}", file=sys.stderr)
+        raise typer.Exit(EXIT_NOBODY) from None
     if json:
         print(json_.dumps(status, indent=2))
         return
@@ -32,8 +47,6 @@ def ask_cluster(url: str, key: str = "") -> Any:
     from urllib.parse import quote
     from urllib.request import urlopen
 
-    from kvsim.core.settings import SettingsError
-
     if not url.startswith(("http://", "https://")):
         raise SettingsError([f"{url}: expected an address like {DEFAULT_URL}"])
     query = f"?key={quote(key, safe='')}" if key else ""
@@ -44,7 +57,7 @@ def ask_cluster(url: str, key: str = "") -> Any:
         raise SettingsError([f"{url} answers {error.code} {error.reason}; is it a kvsim cluster?"]) from error
     except (URLError, OSError) as error:
         reason = getattr(error, "reason", error)
-        raise SettingsError([f"nobody answers at {url} ({reason}); start one with: kvsim serve"]) from error
+        raise NobodyAnswers([f"nobody answers at {url} ({reason}); start one with: kvsim serve"]) from error
 
 
 def _show(status: Any, key: str) -> None:

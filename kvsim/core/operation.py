@@ -211,7 +211,7 @@ class AlreadyExists(OperationError):
 
 
 class NotFound(OperationError):
-    """An update or delete met an absent key."""
+    """A read, update or delete met an absent key."""
 
     code = "not_found"
 
@@ -272,8 +272,8 @@ ERRORS: dict[str, ErrorKind] = {
     "not_found": ErrorKind(
         certain=True,
         retryable=False,
-        why="An update or delete met a key that is absent.",
-        remedy="Create it, or put to have either.",
+        why="The key is absent.",
+        remedy="Create it first, or put, which needs no key there; to have it absent, remove needs none either.",
     ),
     "mismatch": ErrorKind(
         certain=True,

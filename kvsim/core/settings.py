@@ -32,6 +32,8 @@ _BITS = {"bit/s": 1, "kbit/s": 10**3, "Mbit/s": 10**6, "Gbit/s": 10**9}
 
 
 def _quantity(text: str, units: Mapping[str, int], example: str) -> int:
+    if text.lstrip().startswith("-"):
+        raise ValueError(f"must not be negative, got {text!r}")
     match = re.fullmatch(r"\s*([0-9][0-9_]*(?:\.[0-9]+)?)\s*([A-Za-zµ/]*)\s*", text)
     if match is None or match[2] not in units:
         raise ValueError(
@@ -63,6 +65,23 @@ def shown_duration(time_ns: float) -> str:
         if abs(time_ns) >= size:
             return f"{time_ns / size:.4g} {unit}"
     return f"{time_ns:.4g} ns"
+
+
+def shown_size(size_bytes: int) -> str:
+    """A size for people, exact, and as a file may have it: `1 MiB`, `1500 B`."""
+    for unit in ("GiB", "MiB", "KiB", "GB", "MB", "kB"):
+        if size_bytes and size_bytes % _BYTES[unit] == 0:
+            return f"{size_bytes // _BYTES[unit]} {unit}"
+    return f"{size_bytes} B"
+
+
+def shown_quantity(field: str, value: int) -> str:
+    """A value of this field with the unit that the field's name tells; the number alone where it tells none."""
+    if field.endswith("_bytes_per_s"):
+        return f"{shown_size(value)}/s"
+    if field.endswith("_bytes"):
+        return shown_size(value)
+    return shown_duration(value) if field.endswith("_ns") else str(value)
 
 
 class _Unit(NamedTuple):
@@ -132,6 +151,7 @@ def _struct(kind: type[msgspec.Struct], table: Any, where: str, problems: list[s
         found = len(problems)
         if field.endswith("_ns") and key != field and isinstance(value, int | float) and value:
             problems.append(f'{where}.{key}: a time needs its unit, as in "50ms"; got {value!r}')
+            plain[field] = None  # given, if wrongly: it is not missing too
             continue
         plain[field] = _value(field, hints[field], value, f"{where}.{key}", problems)
         if len(problems) == found:
@@ -152,7 +172,29 @@ def _check(hint: Any, plain: Any, given: Any, where: str, problems: list[str]) -
         if choices and isinstance(given, str):
             problems.append(f"{where}: unknown {given!r}{nearest(given, choices)}")
             return
-        problems.append(f"{where}: {str(error)[0].lower()}{str(error)[1:]}, got {given!r}")
+        shown = str(given).lower() if isinstance(given, bool) else repr(given)
+        problems.append(f"{where}: {_in_words(str(error))}, got {shown}")
+
+
+_TYPES = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "a text",
+    "array": "a list",
+    "object": "a table",
+    "null": "nothing",
+}
+
+
+def _in_words(complaint: str) -> str:
+    """msgspec's complaint without its names for types: "Expected `int`, got `str`" → "expected a whole number"."""
+    wanted = complaint[:1].lower() + re.sub(r", got `\w+`", "", complaint[1:])
+    return re.sub(
+        r"`(\w+(?: \| \w+)*)`",
+        lambda names: " or ".join(_TYPES.get(name, f"`{name}`") for name in names[1].split(" | ") if name != "null"),
+        wanted,
+    )
 
 
 def _value(name: str, hint: Any, value: Any, where: str, problems: list[str]) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
@@ -17,6 +16,7 @@ from kvsim.lab.bundled import BundledFileNotFound, experiment_path, list_experim
 from kvsim.lab.expect import Expectation, read_expectations
 from kvsim.lab.grid import Table, Vary, axes_of, parse_setting, points_of, set_key
 from kvsim.lab.measures import MEASURES
+from kvsim.lab.toml_file import parse_table, read_text
 from kvsim.sim.checks import check_world
 from kvsim.sim.faults import Fault, read_faults
 from kvsim.sim.nemesis import NemesisSettings
@@ -178,16 +178,10 @@ def load(file_or_name: str | Path, settings: Sequence[str] = (), *, however_many
     Raises `SettingsError` with every problem found; `TooManyRuns` unless a grid may have however many.
     """
     path = find(file_or_name)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError([f"{path.name}: cannot be read: {error}"]) from error
+    text = read_text(path)
     if path.suffix == ".json":
         return _load_run(path, text)
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError([f"{path.name}: {_in_line(error)}"]) from error
+    table = parse_table(text, path.name)
     for setting in settings:
         try:
             set_key(table, *parse_setting(setting))
@@ -336,12 +330,6 @@ def _read(kind: type[Any], table: Mapping[str, Any], file: str, section: str = "
         return read_settings(kind, table, f"{file}: ")
     except SettingsError as error:
         raise SettingsError(problem.replace(": .", ": ", 1) for problem in error.problems) from error
-
-
-def _in_line(error: tomllib.TOMLDecodeError) -> str:
-    """`Invalid value (at line 3, column 5)` → `line 3, column 5: invalid value`."""
-    said, _, place = str(error).partition(" (at ")
-    return f"{place.rstrip(')')}: {said[:1].lower()}{said[1:]}" if place else said
 
 
 def _head_comment(text: str) -> str:

@@ -9,7 +9,7 @@ from importlib import resources
 from string import Template
 from typing import Any
 
-from kvsim.core.settings import shown_duration
+from kvsim.core.settings import shown_quantity, toml_name
 from kvsim.lab.artefacts import describe_setup
 from kvsim.lab.expect import Where
 from kvsim.lab.experiment import Setup
@@ -190,8 +190,9 @@ def _lines(data: Any, path: str = "") -> dict[str, str]:
     if isinstance(data, list) and data and isinstance(data[0], dict):
         return {k: v for at, item in enumerate(data) for k, v in _lines(item, f"{path}[{at}]").items()}
     name = path.rpartition(".")[2]
-    if isinstance(data, int) and not isinstance(data, bool) and (name.endswith("_ns") or ".cpu." in f".{path}."):
-        return {path.removesuffix("_ns"): shown_duration(data)}
+    if isinstance(data, int) and not isinstance(data, bool):
+        field = "cpu_ns" if ".cpu." in f".{path}." else name
+        return {path.removesuffix(name) + toml_name(name): shown_quantity(field, data)}
     if isinstance(data, (list, tuple)):
         return {path: _listed(data)}
     if isinstance(data, bool):

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from kvsim.core.design import Axis, Strategy
-from kvsim.core.settings import SettingsError, shown_duration, toml_name
+from kvsim.core.settings import SettingsError, shown_quantity, toml_name
 
 
 def described(axis: Axis, name: str, strategy: type[Strategy]) -> dict[str, Any]:
@@ -34,12 +34,18 @@ def described(axis: Axis, name: str, strategy: type[Strategy]) -> dict[str, Any]
 def _promises(axis: Axis, name: str) -> list[str]:
     from kvsim.strategies.catalogue import read_design
 
+    """What a design with this strategy and defaults promises by it; a replication's consistency is its usual one."""
     try:
         design = read_design({axis: name}, "design", 5)
     except SettingsError:
         return []
-    choice = design[axis]
-    return [f"{p.subject}: {p.claim}" for p in choice.strategy.promises(choice.settings, design)]
+    by: tuple[Axis, ...] = ("replication", "consistency") if axis == "replication" else (axis,)
+    choices = [design[one] for one in by]
+    return [
+        f"{promise.subject}: {promise.claim}"
+        for choice in choices
+        for promise in choice.strategy.promises(choice.settings, design)
+    ]
 
 
 def _settings(settings: type[msgspec.Struct]) -> list[dict[str, str]]:
@@ -57,10 +63,10 @@ def _settings(settings: type[msgspec.Struct]) -> list[dict[str, str]]:
 def _shown(name: str, default: Any) -> str:
     if default is msgspec.NODEFAULT:
         return "(required)"
-    if name.endswith("_ns") and isinstance(default, int):
-        return shown_duration(default)
     if isinstance(default, bool):
         return str(default).lower()
+    if isinstance(default, int):
+        return shown_quantity(name, default)
     return "(none)" if default is None else str(default)
 
 
