@@ -75,9 +75,11 @@ def serve(
             signal.signal(ending, _interrupt)
         with Supervisor(file) as cluster:
             _greet(file, cluster)
-            _watch(cluster)
+            sound = _watch(cluster)
     except (ClusterFileError, PortError, SupervisorError) as error:
         raise SettingsError([str(error)]) from error
+    if not sound:
+        raise typer.Exit(1)
 
 
 def _wanted(experiment: str, nodes: int) -> Wanted:
@@ -139,22 +141,25 @@ def _greet(file: ClusterFile, cluster: Supervisor) -> None:
     sys.stdout.flush()
 
 
-def _watch(cluster: Supervisor) -> None:
-    """Until Ctrl-C: tell of nodes that ended, and start again those that can be."""
+def _watch(cluster: Supervisor) -> bool:
+    """Until Ctrl-C: tell of nodes that ended, and start again those that can be. Whether none stopped itself."""
     from kvsim.real.supervisor import SupervisorError
 
+    sound = True
     try:
         while True:
             try:
                 ended = cluster.ended.get(timeout=LONGEST_WAIT_S)
             except queue.Empty:
                 continue
+            sound = sound and ended.code <= 0
             try:
                 print(f"kvsim: {ended}; {_begun_again(cluster, ended)}", file=sys.stderr, flush=True)
             except SupervisorError as error:
                 print(f"kvsim: {error}", file=sys.stderr, flush=True)
     except KeyboardInterrupt:
         print("stopping …", file=sys.stderr, flush=True)
+    return sound
 
 
 def _begun_again(cluster: Supervisor, ended: NodeEnded) -> str:

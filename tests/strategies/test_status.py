@@ -7,7 +7,7 @@ import pytest
 from kvsim.core.message import MILLISECOND, Envelope, Message, NodeId
 from kvsim.core.operation import Put
 from kvsim.core.status import AskCluster, ClusterStatus
-from kvsim.testing.stepper import Sent
+from kvsim.explore.stepper import Sent
 from tests.strategies.stepping import CLIENT, Running
 
 
