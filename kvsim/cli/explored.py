@@ -19,10 +19,10 @@ def show(found: Exploration, folder: Path | None) -> None:
     to.print(f"\n{WORDS[found.verdict]}: {escape(promised or 'nothing that could be judged is promised')}")
     to.print(escape(_how_far(found)))
     bounds = found.scenario.settings.bounds
-    given = [f"{toml_name(n)} ≤ {v}" for n in bounds.__struct_fields__ if (v := getattr(bounds, n)) is not None]
-    to.print(f"bounds: {', '.join(given)}", style="dim")
+    given = [f"{toml_name(n)} ≤ {v}" for n in bounds.__struct_fields__ if (v := getattr(bounds, n))]
+    to.print(f"bounds: {', '.join(given) or 'nothing goes wrong'}", style="dim")
     for goal in found.goals:
-        if not goal.reached:
+        if not goal.reached and found.story is None:
             of = f" of {goal.of}" if goal.of else ""
             to.print(
                 f"[yellow]never reached:[/] {escape(goal.name)}; the nearest schedule, of {len(goal.path)} steps, had "

@@ -29,6 +29,8 @@ The same worlds with the protocols unbroken: what was seen of them within {limit
 whether that was everything within the bounds.
 """
 
+SOUND_LIMIT_S = 20.0
+
 
 def main(limit_s: float) -> None:
     """Look for all, and write the page."""
@@ -41,9 +43,10 @@ def main(limit_s: float) -> None:
         with tempfile.TemporaryDirectory() as folder:
             lines.append(row(bug, look_for(bug, Path(folder), limit_s)))
         print(lines[-1], flush=True)
-    lines += [SOUND.format(limit=limit_s), "| world | verdict | seen | bounds |", "|---|---|---|---|"]
+    sound_s = min(limit_s, SOUND_LIMIT_S)
+    lines += [SOUND.format(limit=sound_s), "| world | verdict | seen | bounds |", "|---|---|---|---|"]
     for protocol, name in worlds():
-        found = explore(sound(protocol, name), round(limit_s * SECOND), "dfs", clock=time.process_time)
+        found = explore(sound(protocol, name), round(sound_s * SECOND), "dfs", clock=time.process_time)
         lines.append(sound_row(protocol, name, found))
         print(lines[-1], flush=True)
     (ROOT / "docs" / "planted-bugs.md").write_text("\n".join(lines) + "\n", encoding="utf-8")

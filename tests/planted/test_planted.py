@@ -16,7 +16,7 @@ from kvsim.explore.explore import explore
 from kvsim.explore.search import Search, Watch
 from kvsim.explore.walks import Walks
 from kvsim.explore.world import World
-from tests.planted.planting import Planted, all_planted, plant, sound, worlds
+from tests.planted.planting import PROTOCOLS, Planted, all_planted, plant, sound, worlds
 
 AT_ONCE = {
     "answer_before_sync", "one_answer_too_few",
@@ -27,9 +27,11 @@ AT_ONCE = {
 BUGS = all_planted()
 
 
-@pytest.mark.parametrize(
-    "bug", [bug for bug in BUGS if bug.name in AT_ONCE], ids=lambda bug: f"{bug.protocol}/{bug.name}"
-)
+def name_of(bug: Planted) -> str:
+    return f"{bug.protocol}/{bug.name}"
+
+
+@pytest.mark.parametrize("bug", [bug for bug in BUGS if bug.name in AT_ONCE], ids=name_of)
 def test_a_planted_bug_is_found(bug: Planted, tmp_path: Path) -> None:
     scenario = plant(bug, tmp_path)
     begun_s = time.process_time()
@@ -58,7 +60,5 @@ def test_the_protocol_as_it_is_survives_the_world_in_which_its_mistakes_are_foun
 
 
 def test_there_are_six_mistakes_for_each_protocol() -> None:
-    counts = {
-        protocol: sum(bug.protocol == protocol for bug in BUGS) for protocol in ("quorum", "primary_backup", "raft")
-    }
+    counts = {protocol: sum(bug.protocol == protocol for bug in BUGS) for protocol in PROTOCOLS}
     assert min(counts.values()) >= 6, counts
