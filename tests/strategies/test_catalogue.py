@@ -187,7 +187,10 @@ def test_settings_without_a_name_are_those_of_the_default() -> None:
         ({"replication": {"strategy": 3}}, "FILE: design.replication: expected a name, or a table like { strategy = "),
         ({"transactions": {"n": 3}}, "FILE: design.transactions: expected a name, or a table like { strategy = "),
         ({"replication": {"strategy": "quorum", "R": 1}}, "FILE: design.replication.R: unknown key"),
-        ({"replication": {"strategy": "quorum", "r": 0}}, "FILE: design.replication.r: expected a whole number >= 1, got 0"),
+        (
+            {"replication": {"strategy": "quorum", "r": 0}},
+            "FILE: design.replication.r: expected a whole number >= 1, got 0",
+        ),
         ({"timeout": 5}, 'FILE: design.timeout: a time needs its unit, as in "50ms"; got 5'),
         ({"timeout_ns": -5}, "FILE: design.timeout_ns: expected a whole number >= 1, got -5"),
         ({"durability": "disc"}, "FILE: design.durability: unknown 'disc'; did you mean 'disk'?"),

@@ -59,9 +59,7 @@ class PrimaryBackup(Primary):
         return ViewService(site, settings)
 
     @classmethod
-    def invariants(
-        cls, settings: PrimaryBackupSettings, design: Design, cluster: Cluster
-    ) -> PrimaryBackupInvariants:
+    def invariants(cls, settings: PrimaryBackupSettings, design: Design, cluster: Cluster) -> PrimaryBackupInvariants:
         return PrimaryBackupInvariants(keeps_all=settings.mode == "sync" and design.durability == "disk")
 
     @classmethod
