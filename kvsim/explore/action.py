@@ -61,20 +61,16 @@ class Footprint(NamedTuple):
     """Nodes that were sent something while they were down: it would have mattered whether they had restarted."""
     invokes: bool = False
     completes: bool = False
-    budget: int = -1
 
 
-def independent(one: Footprint, other: Footprint, left: tuple[int, ...]) -> bool:
-    """Whether both orders of two steps, possible at a moment with so much of each bound left, lead to the same.
+def independent(one: Footprint, other: Footprint) -> bool:
+    """Whether both orders of two steps that are possible at one moment lead to the same.
 
-    A history is the same to a judge unless the end of an operation and the beginning of another change places.
+    A history is the same to a judge unless the end of an operation and the beginning of another change places. That
+    both are paid from one bound is no matter: where one alone can be paid, neither order is possible.
     """
     if one.nodes & other.nodes or one.clients & other.clients:
         return False
     if one.restarted & other.sent_to_down or other.restarted & one.sent_to_down:
         return False
-    if (one.completes and other.invokes) or (other.completes and one.invokes):
-        return False
-    if one.budget < 0 or other.budget < 0:
-        return True
-    return left[-1] >= 2 and (one.budget != other.budget or left[one.budget] >= 2)
+    return not ((one.completes and other.invokes) or (other.completes and one.invokes))

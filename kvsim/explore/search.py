@@ -126,8 +126,7 @@ class Search:
             self._stack.append(_Frame(state, todo, sleep))
 
     def _asleep_after(self, frame: _Frame, done: Footprint) -> dict[Action, Footprint]:
-        left = frame.state.left
-        return {action: other for action, other in frame.sleep.items() if independent(done, other, left)}
+        return {action: other for action, other in frame.sleep.items() if independent(done, other)}
 
     def path(self) -> tuple[Action, ...]:
         """What has happened up to now."""

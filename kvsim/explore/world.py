@@ -219,23 +219,23 @@ class World:
             left[-1] -= 1
             state = state._replace(left=tuple(left))
         if kind in (Kind.ASK, Kind.RETRY):
-            return self._ask(state, action, budget)
+            return self._ask(state, action)
         if kind in (Kind.DELIVER, Kind.ARRIVE, Kind.REPEAT):
-            return self._deliver(state, action, budget)
+            return self._deliver(state, action)
         if kind == Kind.LOSE:
-            return self._lose(state, action, budget)
+            return self._lose(state, action)
         if kind == Kind.BREAK:
-            return self._break(state, action, budget)
+            return self._break(state, action)
         if kind == Kind.CRASH:
-            return self._crash(state, action[1], budget)
+            return self._crash(state, action[1])
         if kind == Kind.RESTART:
             return self._run(state, action[1], ("restart",), Footprint(1 << action[1], restarted=1 << action[1]))
         if kind == Kind.TIMER:
-            return self._timer(state, action[1], budget)
+            return self._timer(state, action[1])
         given = ("sync",) if kind == Kind.SYNC else ("break disk",)
-        return self._run(state, action[1], given, Footprint(1 << action[1], budget=budget))
+        return self._run(state, action[1], given, Footprint(1 << action[1]))
 
-    def _ask(self, state: State, action: Action, budget: int) -> Outcome:
+    def _ask(self, state: State, action: Action) -> Outcome:
         at, position = action[1], action[2]
         client, ask = state.clients[at], self.scenario.asks[at][position]
         seen, nodes, place = state.seen, 0, self.door(state, action)
@@ -253,7 +253,7 @@ class World:
             client = Client(position + 1, True, tries + 1, ((tries, place),), False, state.locals[place].incarnation)
             attempt = tries
         state = state._replace(clients=_with(state.clients, at, client), seen=self._canonically(seen))
-        footprint = Footprint(nodes | 1 << place, 1 << at, invokes=action[0] == Kind.ASK, budget=budget)
+        footprint = Footprint(nodes | 1 << place, 1 << at, invokes=action[0] == Kind.ASK)
         given = ("ask", number_of(at, position, attempt), Perform(ask.operation))
         return self._run(state, place, given, footprint)
 
@@ -264,7 +264,7 @@ class World:
             return self.place[doors[client.tries % len(doors)]]
         return next(self.place[door] for door in doors if state.locals[self.place[door]].is_up)
 
-    def _deliver(self, state: State, action: Action, budget: int) -> Outcome:
+    def _deliver(self, state: State, action: Action) -> Outcome:
         sender, to = action[1], action[2]
         link = sender * self.size + to
         if action[0] == Kind.DELIVER:
@@ -276,31 +276,31 @@ class World:
             if action[0] == Kind.ARRIVE:
                 state = state._replace(datagrams=_with(state.datagrams, link, _without(queue, action[3])))
         given = ("lost", self.nodes[sender]) if parcel == BROKEN else ("deliver", parcel)
-        return self._run(state, to, given, Footprint(1 << to, budget=budget))
+        return self._run(state, to, given, Footprint(1 << to))
 
-    def _lose(self, state: State, action: Action, budget: int) -> Outcome:
+    def _lose(self, state: State, action: Action) -> Outcome:
         link = action[1] * self.size + action[2]
         queue = _without(state.datagrams[link], action[3])
         state = state._replace(datagrams=_with(state.datagrams, link, queue))
-        return Outcome(state, Footprint(1 << action[2], budget=budget), None)
+        return Outcome(state, Footprint(1 << action[2]), None)
 
-    def _break(self, state: State, action: Action, budget: int) -> Outcome:
+    def _break(self, state: State, action: Action) -> Outcome:
         one, other = action[1], action[2]
         streams = list(state.streams)
         for link in (one * self.size + other, other * self.size + one):
             streams[link] = (BROKEN,) if self.notices else ()
-        footprint = Footprint(1 << one | 1 << other, budget=budget)
+        footprint = Footprint(1 << one | 1 << other)
         return Outcome(state._replace(streams=tuple(streams)), footprint, None)
 
-    def _timer(self, state: State, at: int, budget: int) -> Outcome:
+    def _timer(self, state: State, at: int) -> Outcome:
         if not self.together:
-            return self._run(state, at, ("timer",), Footprint(1 << at, budget=budget))
+            return self._run(state, at, ("timer",), Footprint(1 << at))
         clock_ns = max(state.clock_ns, state.locals[at].due_ns or 0)
         everywhere = (1 << self.size) - 1  # every clock moves
-        return self._run(state._replace(clock_ns=clock_ns), at, ("timer",), Footprint(everywhere, budget=budget))
+        return self._run(state._replace(clock_ns=clock_ns), at, ("timer",), Footprint(everywhere))
 
-    def _crash(self, state: State, at: int, budget: int) -> Outcome:
-        return self._run(state, at, ("crash",), Footprint(1 << at, budget=budget))
+    def _crash(self, state: State, at: int) -> Outcome:
+        return self._run(state, at, ("crash",), Footprint(1 << at))
 
     # ---- What follows from it
 

@@ -16,7 +16,7 @@ from kvsim.explore.search import Search, Watch
 from kvsim.explore.shortest import replay
 from kvsim.explore.walks import Walks
 from kvsim.explore.world import World
-from tests.explore.worlds import quorum, single
+from tests.explore.worlds import quorum, single, two_owners
 
 
 def searched(scenario: Scenario, *, reduce: bool, cut: bool, merge: bool) -> tuple[str, int, Watch]:
@@ -51,6 +51,17 @@ def test_reductions_leave_verdict_and_histories_as_they_are(name: str, merge: bo
 def test_reductions_leave_histories_of_two_clients_as_they_are(clients: tuple[str, ...]) -> None:
     scenario = single(*clients, "c1: get x at node-1", bounds={"crashes": 1, "retries": 1})
     plain = searched(scenario, reduce=False, cut=False, merge=False)
+    for reduce, cut, merge in ((True, False, False), (False, True, True), (True, True, True)):
+        assert searched(scenario, reduce=reduce, cut=cut, merge=merge)[:2] == plain[:2]
+
+
+def test_reductions_keep_every_order_of_ends_and_beginnings_at_nodes_that_do_not_meet() -> None:
+    scenario = two_owners(
+        "c1: put z=1 at node-1", "c1: get z at node-1", "c2: put x=1 at node-2", "c2: get x at node-2",
+        bounds={"crashes": 0},
+    )  # fmt: skip
+    plain = searched(scenario, reduce=False, cut=False, merge=False)
+    assert plain[1] > 20
     for reduce, cut, merge in ((True, False, False), (False, True, True), (True, True, True)):
         assert searched(scenario, reduce=reduce, cut=cut, merge=merge)[:2] == plain[:2]
 

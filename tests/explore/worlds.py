@@ -52,3 +52,13 @@ def single(*operations: str, **explore: Any) -> Scenario:
         "explore": {"operations": list(operations), **explore},
     }
     return read_scenario(table, "single.toml")
+
+
+def two_owners(*operations: str, **explore: Any) -> Scenario:
+    """Two nodes that hold a key each, z at node-1 and x at node-2, and have nothing to do with each other."""
+    table = {
+        "design": {"topology": "peer_to_peer", "partitioning": "modulo", "replication": "single_copy"},
+        "cluster": {"nodes": 2},
+        "explore": {"operations": list(operations), **explore},
+    }
+    return read_scenario(table, "owners.toml")
