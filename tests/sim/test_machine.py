@@ -133,7 +133,7 @@ def test_settings_are_read_with_units() -> None:
         ({"machines": {"cpu": {"default": "soon"}}}, "expected a quantity like"),
         ({"machines": {"cpu": "none"}}, "machines.cpu"),
         ({"machines": {"cores": 0}}, "machines.cores: expected"),
-        ({"machines": {"disk": {"sync": "-1ms"}}}, "machines.disk.sync: expected"),
+        ({"machines": {"disk": {"sync": "-1ms"}}}, "machines.disk.sync: must not be negative"),
     ],
 )
 def test_bad_settings_are_refused_with_key_and_reason(table: dict[str, object], said: str) -> None:
