@@ -35,7 +35,7 @@ def test_a_design_that_cannot_keep_its_word_is_refused(settings: dict[str, Any],
 
 
 def test_a_lease_of_no_use_is_not_judged() -> None:
-    design(reads="round", lease="10s")
+    assert design(reads="round", lease="10s").setting("replication", "reads") == "round"
 
 
 def test_the_longest_lease_ends_in_true_time_before_the_view_service_may_promote() -> None:
