@@ -1,6 +1,7 @@
 """Client and AsyncClient at an open door: results, errors, and writes applied once, however often they are sent."""
 
 import asyncio
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -306,9 +307,9 @@ def losing_the_first_answer(door_port: int, answers_before: int = 0) -> Iterator
             except OSError:
                 return
             with near, socket.create_connection(("127.0.0.1", door_port), PATIENCE_S) as far:
-                while request := near.recv(65_536):
+                while request := whole_message(near):
                     far.sendall(request)
-                    answer = far.recv(65_536)
+                    answer = whole_message(far)
                     if not lost and left == 0:
                         lost = True
                         break
@@ -323,3 +324,18 @@ def losing_the_first_answer(door_port: int, answers_before: int = 0) -> Iterator
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         thread.join(PATIENCE_S)
+
+
+def whole_message(stream: socket.socket) -> bytes:
+    """The next request or answer on a connection, its body included, which may come in a segment of its own; b"" at the end."""
+    came = b""
+    while (head_end := came.find(b"\r\n\r\n")) < 0 or len(came) < head_end + 4 + body_length(came[:head_end]):
+        piece = stream.recv(65_536)
+        if not piece:
+            return b""
+        came += piece
+    return came
+
+
+def body_length(head: bytes) -> int:
+    return int(re.search(rb"(?i)\r\ncontent-length: (\d+)", head + b"\r\ncontent-length: 0")[1])
