@@ -327,7 +327,7 @@ def losing_the_first_answer(door_port: int, answers_before: int = 0) -> Iterator
 
 
 def whole_message(stream: socket.socket) -> bytes:
-    """The next request or answer on a connection, its body included, which may come in a segment of its own; b"" at the end."""
+    """The next request or answer, its body included, which may come in a segment of its own; b"" at the end."""
     came = b""
     while (head_end := came.find(b"\r\n\r\n")) < 0 or len(came) < head_end + 4 + body_length(came[:head_end]):
         piece = stream.recv(65_536)
