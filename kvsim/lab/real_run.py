@@ -111,7 +111,7 @@ def about_ns(experiment: Experiment) -> Nanoseconds:
 def _one_takes_ns(setup: Setup) -> Nanoseconds:
     workload = setup.workload
     healed = [fault.at_ns + (fault.lasts_ns or 0) for fault in setup.faults]
-    quiet = workload.timeout_ns + workload.settle_ns + REPAIR_NS
+    quiet = workload.longest_ns + workload.settle_ns + REPAIR_NS
     return STARTING_NS + max([workload.duration_ns, *healed]) + quiet
 
 

@@ -90,7 +90,7 @@ class Story:
     def _settle(self) -> None:
         """Wait until all is healed and quiet. A fault may heal later than planned, so look again at the end."""
         quiet_from = max([self.at["ended"], *(window.end_ns for window in self.windows)])
-        settled = quiet_from + self.setup.workload.timeout_ns + self.setup.workload.settle_ns
+        settled = quiet_from + self.setup.workload.longest_ns + self.setup.workload.settle_ns
         left_ns = settled - self.driver.now()
         if left_ns > 0:
             self.driver.after(left_ns, self._settle)

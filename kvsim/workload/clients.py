@@ -1,7 +1,8 @@
 """The clients of a run: they load the keys, drive the workload in a closed or open loop, and read all at the end.
 
 What they ask and are told goes into the history. A client whose operation timed out goes on as a new process, since the
-old one's operation may still take effect. Clients do not retry.
+old one's operation may still take effect. With `retries` it sends an operation again under its number, as the client
+library does; that is one operation of the history.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from kvsim.core.history import Event, OperationName, Outcome, Recorder
 from kvsim.core.message import MILLISECOND, SECOND, Failure, Nanoseconds
 from kvsim.core.operation import ERRORS, AnyOperation, AnyResult, CompareAndSet, Found, Key, Page, Scan
 from kvsim.workload.driver import Driver
-from kvsim.workload.settings import Scripted, Workload
+from kvsim.workload.settings import Scripted, Workload, retry_pause_ns
 from kvsim.workload.source import KeySpace, Source, Step, key_name, token_of
 
 HELPERS = 8
@@ -73,7 +74,6 @@ class Client:
         clients.open += 1
 
         def finish(outcome: Outcome, result: AnyResult | None, error: str) -> None:
-            deadline.cancel()
             if error:
                 clients.told.errors[index] = error
             if outcome == "info":
@@ -84,19 +84,7 @@ class Client:
             clients.open -= 1
             ended(outcome, result)
 
-        def answered(answer: AnyResult | Failure) -> None:
-            if isinstance(answer, Failure):
-                known = ERRORS.get(answer.code)
-                finish("fail" if known is not None and known.certain else "info", None, answer.code)
-            else:
-                finish("ok", answer, "")
-
-        def late() -> None:
-            forget()
-            finish("info", None, "timeout")
-
-        deadline = driver.after(clients.settings.timeout_ns, late)
-        forget = driver.perform(self.name, door, operation, answered)
+        _Asking(self, operation, door, finish).send()
 
     def _door(self, wanted: str) -> str:
         """The door that is wanted, or else the doors in turn, each client beginning at another one."""
@@ -105,6 +93,57 @@ class Client:
             return wanted
         self._turn += 1
         return doors[self._turn % len(doors)]
+
+
+class _Asking:
+    """One operation on its way: sent, and sent again while that may help.
+
+    Once one sending may have reached the store, a later failure does not show that the operation never happened.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        operation: AnyOperation,
+        door: str,
+        finish: Callable[[Outcome, AnyResult | None, str], None],
+    ) -> None:
+        self.client, self.operation, self.door, self.finish = client, operation, door, finish
+        self.settings, self.driver = client.clients.settings, client.clients.driver
+        self.sent = 0
+        self.unknown = ""
+        """The error of the last sending that may have reached the store."""
+
+    def send(self) -> None:
+        """Send it, once more or for the first time."""
+        self.sent += 1
+        self.deadline = self.driver.after(self.settings.timeout_ns, self._late)
+        self.forget = self.driver.perform(self.client.name, self.door, self.operation, self._answered)
+
+    def _late(self) -> None:
+        self.forget()
+        self._failed("timeout", certain=False, retryable=True)
+
+    def _answered(self, answer: AnyResult | Failure) -> None:
+        self.deadline.cancel()
+        if not isinstance(answer, Failure):
+            self.finish("ok", answer, "")
+            return
+        known = ERRORS.get(answer.code)
+        self._failed(
+            answer.code, certain=known is not None and known.certain, retryable=known is None or known.retryable
+        )
+
+    def _failed(self, error: str, *, certain: bool, retryable: bool) -> None:
+        if not certain:
+            self.unknown = error
+        if retryable and self.sent <= self.settings.retries:
+            if self.settings.retry_at == "next":
+                doors = self.driver.doors()
+                self.door = doors[(doors.index(self.door) + 1) % len(doors)]
+            self.driver.after(retry_pause_ns(self.sent - 1), self.send)
+        else:
+            self.finish("info" if self.unknown else "fail", None, self.unknown or error)
 
 
 class Clients:

@@ -59,6 +59,15 @@ MIXES: dict[MixName, Mix] = {
 """Update heavy, read mostly, read only, read latest (with `keys.distribution = "latest"`), scans, read-modify-write."""
 
 
+FIRST_PAUSE_NS = 50 * MILLISECOND
+LONGEST_PAUSE_NS = SECOND
+
+
+def retry_pause_ns(sent: int) -> Nanoseconds:
+    """How long a client waits before it sends again; `sent` counts the sendings before the last one."""
+    return min(FIRST_PAUSE_NS << sent, LONGEST_PAUSE_NS)
+
+
 class _Keys(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="distribution"):
     count: Count = 1_000
     """Keys put once before the workload begins."""
@@ -129,9 +138,14 @@ class Workload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     warm_up_ns: Annotated[Nanoseconds, msgspec.Meta(ge=0)] = 0
     """The first part of the duration, which metrics leave out."""
     timeout_ns: Annotated[Nanoseconds, msgspec.Meta(ge=1)] = 2 * SECOND
-    """How long a client waits for an answer; then the outcome is unknown to it, and it goes on."""
+    """How long a client waits for an answer to one sending; then the outcome is unknown to it, and it goes on."""
     pause_after_failure_ns: Annotated[Nanoseconds, msgspec.Meta(ge=0)] = 10 * MILLISECOND
-    """Closed loop: how long a client waits after a refusal or an unknown outcome. Clients do not retry."""
+    """Closed loop: how long a client waits after an operation that ended in a refusal or an unknown outcome."""
+    retries: Annotated[int, msgspec.Meta(ge=0, le=10)] = 0
+    """How often a client sends an operation again, under its number, when it was refused for now or nobody knows what
+    came of it; the pauses are those of the client library. The history shows one operation."""
+    retry_at: Literal["same", "next"] = "same"
+    """At which door: the one that was asked, or the next one."""
     scan_length: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 100
     """The most keys that a scan asks for; the number is drawn evenly from 1 to this."""
     settle_ns: Annotated[Nanoseconds, msgspec.Meta(ge=0)] = 2 * SECOND
@@ -155,6 +169,11 @@ class Workload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def client_count(self) -> int:
         """Clients of the closed loop."""
         return self.clients or 5
+
+    @property
+    def longest_ns(self) -> Nanoseconds:
+        """How long an operation takes at most, with all its retries."""
+        return (self.retries + 1) * self.timeout_ns + sum(map(retry_pause_ns, range(self.retries)))
 
     def refusals(self) -> list[str]:
         """Why this makes no sense, a sentence each, beginning with the key; empty where it does."""
