@@ -8,28 +8,70 @@ from __future__ import annotations
 import hashlib
 import math
 import random
-from collections.abc import MutableSequence, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterator, MutableSequence, Sequence
+from itertools import chain
+from operator import length_hint
+from typing import Any, TypeVar
 
 T = TypeVar("T")
+FEW = 4
+"""Draws of a stream before it keeps a generator."""
 
 
 class Chance:
     """Draws of one stream, by Python's Mersenne Twister alone: the same on every supported Python."""
 
-    __slots__ = ("_random", "path", "seed", "uniform01")
+    __slots__ = ("_above", "_few", "_name", "_random", "seed", "uniform01")
+
+    _random: random.Random
+    uniform01: Callable[[], float]
+    """A number in [0, 1)."""
 
     def __init__(self, seed: int, path: str) -> None:
         self.seed = seed
-        self.path = path
-        digest = hashlib.blake2b(f"{seed}/{path}".encode(), digest_size=16).digest()
-        self._random = random.Random(int.from_bytes(digest, "big"))
-        self.uniform01 = self._random.random
-        """A number in [0, 1)."""
+        self._name = path
+        self._above: Chance | None = None
+        self._few: Iterator[float] | None = None
+
+    @property
+    def path(self) -> str:
+        """Its name, with those of the streams above it."""
+        return self._name if self._above is None else f"{self._above.path}/{self._name}"
 
     def stream(self, name: str) -> Chance:
         """The stream below this one; the same name gives the same draws again."""
-        return Chance(self.seed, f"{self.path}/{name}")
+        below = Chance(self.seed, name)
+        below._above = self
+        return below
+
+    # A large world has streams by the hundred thousand, of which most are never drawn from and most others a few times.
+    # A generator takes 2.5 kB. So none is made before the first draw, and one that gave the first few is not kept.
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "uniform01":
+            draw = self._seeded().random
+            self._few = iter([draw() for _ in range(FEW)])
+            self.uniform01 = chain.from_iterable(self._uniforms(self._few)).__next__
+        elif name == "_random":
+            self._random = generator = self._seeded()
+            if self._few is not None:
+                for _ in range(FEW - length_hint(self._few)):
+                    generator.random()
+                for _ in self._few:
+                    pass  # the generator gives them again
+            self.uniform01 = generator.random
+        else:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(self, name)
+
+    def _seeded(self) -> random.Random:
+        digest = hashlib.blake2b(f"{self.seed}/{self.path}".encode(), digest_size=16).digest()
+        return random.Random(int.from_bytes(digest, "big"))
+
+    def _uniforms(self, few: Iterator[float]) -> Iterator[Iterator[float]]:
+        """The draws of who took `uniform01` before there was a generator."""
+        yield few
+        yield iter(self._random.random, None)
 
     def below(self, bound: int) -> int:
         """A whole number from 0 to bound − 1."""

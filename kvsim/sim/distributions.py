@@ -111,11 +111,11 @@ class Lognormal(_Distribution, frozen=True, tag="lognormal"):
     def draws(self, chance: Chance) -> Iterator[Nanoseconds]:
         """Two numbers of the stream for two draws."""
         # The commonest draw of a run, so the normal numbers are made here and not fetched from `_normals`.
-        median, deviation, random = self.median_ns, self.deviation, chance.uniform01
+        median, deviation = self.median_ns, self.deviation
         log, exp, sqrt, cos, sin = math.log, math.exp, math.sqrt, math.cos, math.sin
         while True:
-            angle = _TURN * random()
-            radius = deviation * sqrt(-2.0 * log(1.0 - random()))
+            angle = _TURN * chance.uniform01()
+            radius = deviation * sqrt(-2.0 * log(1.0 - chance.uniform01()))
             yield int(median * exp(radius * cos(angle)))
             yield int(median * exp(radius * sin(angle)))
 

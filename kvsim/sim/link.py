@@ -64,7 +64,7 @@ class Nuisance(NamedTuple):
 Verdict = Deliver | Drop | None
 """What a fault makes of a packet. None: it has no opinion, and the next one is asked."""
 Rule = Callable[[Packet], Verdict]
-Way = list[tuple["Pipe | None", Callable[[], Nanoseconds]]]
+Way = tuple[tuple["Pipe | None", Callable[[], Nanoseconds]], ...]
 """The links that a message passes, one after the other: what it queues for, and how long it travels."""
 
 
@@ -113,6 +113,14 @@ class Stall:
 
 class Link:
     """From one endpoint to another, in one direction; `back` is the other direction of the same stream."""
+
+    # A large world has hundreds of thousands of links, so each is small.
+    __slots__ = (
+        "_accept", "_again", "_encode", "_engine", "_fifo", "_further", "_last_ns", "_latency", "_loss",
+        "_losses", "_may_send", "_next_id", "_nuisance", "_outbox", "_pipe", "_push", "_troubles", "_typical_ns",
+        "_way", "back", "bytes_sent", "clear", "datagrams_sent", "datagrams_settled", "dropped", "epoch", "network",
+        "plain", "sent", "settled", "source", "stall", "target", "unaware",
+    )  # fmt: skip
 
     back: Link
 

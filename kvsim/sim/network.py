@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from math import prod
 
 from kvsim.core.chance import Chance
@@ -73,13 +74,10 @@ class Network:
     def way(self, source: NodeId, target: NodeId, chance: Chance) -> tuple[Way, Nuisance, Nanoseconds]:
         """The pipes and latencies between two endpoints, what messages may meet there, and the mean time."""
         if source == target:
-            return [(None, lambda: 0)], Nuisance(), 0
+            return ((None, lambda: 0),), Nuisance(), 0
         hops = self.places.route(source, target)
-        way: Way = [(self._pipe(source, hop), hop.latency.draws(chance).__next__) for hop in hops]
-        shares = Nuisance(
-            *(1 - prod(1 - getattr(hop, name) for hop in hops) for name in ("loss", "duplicate", "reorder", "corrupt"))
-        )
-        return way, shares, round(sum(hop.latency.average_ns() for hop in hops))
+        way = tuple((self._pipe(source, hop), hop.latency.draws(chance).__next__) for hop in hops)
+        return way, *_met_on(hops)
 
     def draw_latency(self, source: NodeId, target: NodeId, chance: Chance) -> Nanoseconds:
         """How long one message travels, drawn from this stream."""
@@ -126,3 +124,10 @@ class Network:
 
     def _streams_of(self, node: NodeId) -> list[Link]:
         return [link for link in self.links[node].values() if link.target.id != node]
+
+
+@lru_cache(maxsize=4_096)
+def _met_on(hops: tuple[Hop, ...]) -> tuple[Nuisance, Nanoseconds]:
+    """What messages may meet on all these links, and the mean time; worked out once, as many endpoints share places."""
+    shares = (1 - prod(1 - getattr(hop, name) for hop in hops) for name in Nuisance._fields)
+    return Nuisance(*shares), round(sum(hop.latency.average_ns() for hop in hops))

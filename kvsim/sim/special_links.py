@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 class KindLink(Link):
     """A link on which messages of some kinds have a time of their own, beside all latencies of the way."""
 
+    __slots__ = ("_draws", "_usual")
+
     def __init__(self, network: Network, source: Endpoint, target: Endpoint, chance: Chance) -> None:
         super().__init__(network, source, target, chance)
         self._usual = self._latency, self._further, self._way
@@ -38,11 +40,13 @@ class KindLink(Link):
         if draw is None:
             self._latency, self._further, self._way = self._usual
         else:
-            self._latency, self._further, self._way = draw, [], [(self._pipe, draw)]
+            self._latency, self._further, self._way = draw, (), ((self._pipe, draw),)
 
 
 class Loopback(Link):
     """From an endpoint to itself: no network, only the queue before its CPU."""
+
+    __slots__ = ()
 
     def __init__(self, network: Network, host: Endpoint, chance: Chance) -> None:
         self.back = self

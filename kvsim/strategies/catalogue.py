@@ -294,7 +294,8 @@ def _site(design: Design, cluster: Cluster, host: Host, role: Role) -> Site:
     partitioning = design["partitioning"]
     spread = OneGroup if "partitioning" in moot else cast(type[Partitioning], partitioning.strategy)
     placement = Placement(
-        lambda members: spread(partitioning.settings, members),
+        spread,
+        partitioning.settings,
         cluster.data,
         replication_class.copies(replication.settings, len(cluster.data)),
     )
@@ -326,6 +327,6 @@ def message_kinds(design: Design) -> tuple[type[Message], ...]:
 
 def role_of(cluster: Cluster, node: NodeId) -> Role:
     """What a node is in its cluster."""
-    if node in cluster.data:
-        return "data"
-    return "frontend" if node in cluster.frontends else "service"
+    if node in cluster.services:
+        return "service"
+    return "frontend" if node in cluster.frontends else "data"  # asked last, as they are the most

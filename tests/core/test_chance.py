@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import random
 
 import pytest
 from hypothesis import given
@@ -29,6 +31,26 @@ def test_the_first_draws_are_pinned() -> None:
     assert chance.lognormal(1.0, 0.5) == pytest.approx(1.6641079959894665, rel=1e-12)
     assert chance.pareto(1.0, 2.0) == pytest.approx(1.080750202848571, rel=1e-12)
     assert chance.below(2**70) == 1_076_784_954_704_597_251_566
+
+
+@given(st.lists(st.sampled_from(["early", "late", "below", "normal"]), max_size=30))
+def test_draws_are_those_of_one_generator_whoever_took_the_function_when(kinds: list[str]) -> None:
+    """A stream keeps no generator for its first draws; nobody must be able to tell."""
+    chance, early = Chance(3, "a").stream("b"), Chance(3, "a/b").uniform01
+    digest = hashlib.blake2b(b"3/a/b", digest_size=16).digest()
+    plain = random.Random(int.from_bytes(digest, "big"))
+    assert [early() for _ in range(30)] == [plain.random() for _ in range(30)]
+    plain.seed(int.from_bytes(digest, "big"))
+    early = chance.uniform01
+    for kind in kinds:
+        if kind == "early":
+            assert early() == plain.random()
+        elif kind == "late":
+            assert chance.uniform01() == plain.random()
+        elif kind == "below":
+            assert chance.below(1_000) == plain.randrange(1_000)
+        else:
+            assert chance.normal(0.0, 1.0) == plain.gauss(0.0, 1.0)
 
 
 def test_streams_are_independent_of_each_others_draws_and_of_the_order_of_making() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import Counter
 from typing import Any
 
@@ -113,9 +114,39 @@ def test_a_placement_remembers_and_forgets_when_the_members_change() -> None:
             made.append(self.members)
             return self.members[:n]
 
-    placement = Placement(lambda members: Counting(None, members), ("a", "b"), 1)
+    placement = Placement(Counting, Counting.Settings(), ("a", "b"), 1)
     assert placement.replicas(b"k") == placement.replicas(b"k") == ("a",)
     assert len(made) == 1
     placement.change(("c", "b"))
     assert placement.replicas(b"k") == ("c",)
     assert placement.members == ("c", "b")
+
+
+def test_placements_that_think_the_same_share_one_partitioning() -> None:
+    made: list[tuple[str, ...]] = []
+
+    class Counting(ConsistentHashing):
+        def __init__(self, settings: RingSettings, members: tuple[str, ...]) -> None:
+            super().__init__(settings, members)
+            made.append(members)
+
+    def names() -> tuple[str, ...]:
+        return tuple(f"data-{number}" for number in range(1, 6))
+
+    one, same = (Placement(Counting, RingSettings(vnodes=8), names(), 3) for _ in range(2))
+    assert len(made) == 1
+    other_ring = Placement(Counting, RingSettings(vnodes=9), names(), 3)
+    fewer_copies = Placement(Counting, RingSettings(vnodes=8), names(), 2)
+    assert len(made) == 3
+    same.change(names()[:3])
+    assert made[-1] == names()[:3]
+    for placement in (one, same, other_ring, fewer_copies):
+        alone = ConsistentHashing(placement.settings, placement.members)
+        assert placement.replicas(b"k") == alone.preference_list(b"k", placement.n)
+
+
+def test_a_partitioning_that_nobody_uses_is_forgotten() -> None:
+    placement = Placement(ConsistentHashing, RingSettings(vnodes=8), ("a", "b", "c"), 3)
+    ring_of_three = weakref.ref(placement.spread.partitioning)
+    placement.change(("a", "b"))
+    assert ring_of_three() is None
