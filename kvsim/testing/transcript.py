@@ -16,6 +16,7 @@ Commands, where NODES are names, or nothing for all:
     cas NODE KEY=OLD->NEW            `-` for absent
     scan NODE START..END [limit=10]
     retry NODE c1/1                  the same request again
+    forwarded COMMAND                the request as another door passes it on: the node answers for itself
     deliver NODES | deliver a->b     all that is on its way to each of them now; the oldest message from a to b
     deliver a->b stream              the oldest on the stream; `datagram 2`: the second of the datagrams
     repeat a->b datagram 1           it arrives, and will once more
@@ -94,6 +95,7 @@ class _Run:
         self.requests: dict[str, AnyOperation] = {}
         self.numbers: dict[int, RequestId] = {}  # a client's envelope → what it asked
         self.said: list[str] = []
+        self.hops = 0
 
     def command(self, line: str) -> None:
         name, *words = line.split()
@@ -102,6 +104,11 @@ class _Run:
             self.command(line.removeprefix("quietly "))
             self.output()
             self.said = before
+            return
+        if name == "forwarded":
+            self.hops = 1
+            self.command(line.removeprefix("forwarded "))
+            self.hops = 0
             return
         if name == "cluster":
             self.world = _cluster(words)
@@ -163,7 +170,7 @@ class _Run:
             raise ValueError(f"{node} is down")
         number = len(self.numbers) + 1
         self.numbers[number] = operation.request
-        self._world.perform(CLIENT, node, Envelope(Perform(operation), number))
+        self._world.perform(CLIENT, node, Envelope(Perform(operation, self.hops), number))
 
     # ---- What happens next
 

@@ -1,6 +1,8 @@
 """Client-server: clients talk to a ServerFrontend, which decides which ServerData serves each request.
 
 The frontend knows where keys lie, so clients need not; every request passes it, so it can become the bottleneck.
+It tries on until the design's `timeout` while nodes refuse, and leaves a read's coordinator that does not answer after a
+third of it.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from kvsim.core.axes import Consistency, Replication, Routing, Site, Topology
 from kvsim.core.design import Design
 from kvsim.core.message import NodeId
 from kvsim.core.node import Component, answers
-from kvsim.core.operation import AnyResult, Perform
+from kvsim.core.operation import AnyOperation, AnyResult, Perform
 from kvsim.strategies.topology.forwarding import Forwarding
 
 
@@ -51,15 +53,13 @@ class ClientServer(Topology):
 class ServerFrontend(Forwarding):
     """Takes clients' requests; stores nothing."""
 
-    def __init__(self, site: Site, routing: Routing, coordinator: Consistency | None) -> None:
-        super().__init__(site, routing)
-        self.coordinator = coordinator
+    async def candidates(self, op: AnyOperation) -> tuple[NodeId, ...]:
+        """Itself alone where it coordinates, and else those that routing finds."""
+        return await super().candidates(op) if self.coordinator is None else (self.host.id,)
 
     @answers(Perform)
     async def perform(self, sender: NodeId, m: Perform) -> AnyResult:
         self.site.design.limits.check(m.operation)
-        if self.coordinator is not None:
-            return await self.coordinator.perform(m.operation)
         return await self.forward(m.operation)
 
 

@@ -1,11 +1,15 @@
-"""Passing an operation on to a node that can coordinate it, and finding another when that one cannot."""
+"""How a door has an operation done: by the node that can coordinate it, or by another when that one cannot.
+
+Frontends and peers try on by one rule, so that topologies can be compared: until the design's `timeout` after the door
+got the operation; with equal patience for every node asked, the door itself included where it coordinates.
+"""
 
 from __future__ import annotations
 
 from typing import cast
 
-from kvsim.core.axes import Routing, Site, alive_first
-from kvsim.core.message import MILLISECOND, Message, Nanoseconds, NodeId
+from kvsim.core.axes import Consistency, Routing, Site, alive_first
+from kvsim.core.message import MILLISECOND, Nanoseconds, NodeId
 from kvsim.core.node import Component
 from kvsim.core.operation import (
     AnyOperation,
@@ -19,6 +23,7 @@ from kvsim.core.operation import (
     Scan,
     Unavailable,
 )
+from kvsim.core.waiting import Future
 
 PAUSE_NS: Nanoseconds = 20 * MILLISECOND
 """Wait before asking all again when nobody serves: an election or a promotion takes some time."""
@@ -26,10 +31,13 @@ HINTS_KEPT = 4_096
 
 
 class Forwarding(Component):
-    """A component that passes operations on. It remembers who last said «ask that one», and who did not answer."""
+    """A door's way to whoever serves. It remembers who last said «ask that one», and who did not answer.
 
-    def __init__(self, site: Site, routing: Routing) -> None:
-        self.site, self.routing = site, routing
+    `coordinator` does what falls to the door itself; None where the door stores nothing and coordinates nothing.
+    """
+
+    def __init__(self, site: Site, routing: Routing, coordinator: Consistency | None) -> None:
+        self.site, self.routing, self.coordinator = site, routing, coordinator
         self.served_by: dict[tuple[NodeId, ...], NodeId] = {}
         self.silent_until_ns: dict[NodeId, Nanoseconds] = {}
         self.heard_ns: dict[NodeId, Nanoseconds] = {}
@@ -37,18 +45,26 @@ class Forwarding(Component):
     def on_peer_lost(self, peer: NodeId) -> None:
         self._avoid(peer)
 
-    async def forward(self, op: AnyOperation, hint: NodeId = "") -> AnyResult:
+    async def candidates(self, op: AnyOperation) -> tuple[NodeId, ...]:
+        """The nodes that may coordinate the operation, best first."""
+        return await self.routing.find(op)
+
+    async def forward(self, op: AnyOperation) -> AnyResult:
         """The result of the operation, done by whoever can. Raises why nobody could, in the words of one who should.
 
-        A write that was sent and not answered is not sent again: this node cannot know whether it happened.
+        A door that coordinates asks itself first, then all others. Who refuses for certain is asked again after all
+        others, until the deadline. A read that one node does not answer goes to the next after a third of the timeout.
+        A write that was begun and not answered is not begun again: this node cannot know whether it happened.
         """
-        candidates = await self.routing.find(op)
+        candidates = await self.candidates(op)
         deadline_ns = self.host.now() + self.site.design.timeout_ns
         reading = isinstance(op, Read | Scan)
         tried: set[NodeId] = set()
+        hint = self.host.id if self.host.id in candidates else ""
         nobody: OperationError = Unavailable("no node is known to serve this")
         refusal: OperationError | None = None
-        while self.host.now() < deadline_ns:
+        silence: OperationError | None = None
+        while (left_ns := deadline_ns - self.host.now()) > 0:
             node = hint or self._next(candidates, tried)
             if node is None:
                 tried.clear()
@@ -57,25 +73,31 @@ class Forwarding(Component):
             tried.add(node)
             hint = ""
             try:
-                answer = await self._asked(node, op, self._patience_ns(reading, len(candidates)))
+                return await self._asked(node, op, self._patience_ns(reading, len(candidates), left_ns))
             except Elsewhere as error:
                 nobody = Unavailable(f"{node} does not serve this and names {error.hint or 'nobody'}")
                 hint = error.hint if error.hint not in tried else ""
-                self._learn(candidates, error.hint)
+                self._learn(candidates, node, error.hint)
             except Unavailable as error:
                 refusal = error
             except OutcomeUnknown as error:
                 self.served_by.pop(candidates, None)
                 if not reading:
                     raise
-                refusal = Unavailable(error.detail)  # a read that nobody saw has not happened
-            else:
-                return cast(AnyResult, answer)
-        raise refusal or nobody
+                silence = Unavailable(error.detail)  # a read that nobody saw has not happened
+        raise refusal or silence or nobody
 
-    async def _asked(self, node: NodeId, op: AnyOperation, patience_ns: Nanoseconds) -> Message:
+    def _patience_ns(self, reading: bool, candidates: int, left_ns: Nanoseconds) -> Nanoseconds:
+        """How long to wait for one node: beyond its own deadline for a write, so that its word comes first; a read
+        can go on."""
+        timeout_ns = self.site.design.timeout_ns
+        return min(-(-timeout_ns // min(candidates, 3)), left_ns) if reading else timeout_ns * 5 // 4
+
+    async def _asked(self, node: NodeId, op: AnyOperation, patience_ns: Nanoseconds) -> AnyResult:
         """What the node answers. It is avoided from now on if nothing at all is heard of it meanwhile; one that is
         slow with this answer and not with others may wait for nodes that are down itself."""
+        if node == self.host.id:
+            return await self._done_here(op, patience_ns)
         asked_ns = self.host.now()
         try:
             answer = await self.call(node, Perform(op, 1), patience_ns)
@@ -88,13 +110,29 @@ class Forwarding(Component):
                 self.heard_ns[node] = self.host.now()
             raise
         self.heard_ns[node] = self.host.now()
-        return answer
+        return cast(AnyResult, answer)
 
-    def _patience_ns(self, reading: bool, candidates: int) -> Nanoseconds:
-        """How long to wait for one node: beyond its own deadline for a write, so that its word comes first; a read
-        can go on."""
-        timeout_ns = self.site.design.timeout_ns
-        return timeout_ns // min(candidates, 3) if reading else timeout_ns * 5 // 4
+    async def _done_here(self, op: AnyOperation, patience_ns: Nanoseconds) -> AnyResult:
+        """What this node itself comes to as the coordinator, with the patience that others get."""
+        assert self.coordinator is not None, f"{self.host.id} is a candidate, so it coordinates"
+        if patience_ns >= self.site.design.timeout_ns:
+            return await self.coordinator.perform(op)  # its own deadline comes first
+        answer: Future[AnyResult] = Future()
+        _ = self.host.spawn(self._coordinate(op, answer))
+        late = NoAnswer(f"{self.host.id} did not come to an answer within {patience_ns / 1e9:g} s")
+        deadline = None if answer.done else self.host.after(patience_ns, lambda: answer.fail(late))
+        try:
+            return await answer
+        finally:
+            if deadline is not None:
+                deadline.cancel()
+
+    async def _coordinate(self, op: AnyOperation, answer: Future[AnyResult]) -> None:
+        assert self.coordinator is not None, "the caller has looked"
+        try:
+            answer.complete(await self.coordinator.perform(op))
+        except OperationError as error:
+            answer.fail(error)
 
     def _next(self, candidates: tuple[NodeId, ...], tried: set[NodeId]) -> NodeId | None:
         now = self.host.now()
@@ -106,13 +144,14 @@ class Forwarding(Component):
             left = [node for node in left if self.view.is_alive(node)]
         return next((node for node in left if self.silent_until_ns.get(node, 0) <= now), left[0] if left else None)
 
-    def _learn(self, candidates: tuple[NodeId, ...], serving: NodeId) -> None:
-        if not serving:
-            self.served_by.pop(candidates, None)  # who served before says that it does no longer, and knows nobody
-        else:
+    def _learn(self, candidates: tuple[NodeId, ...], node: NodeId, serving: NodeId) -> None:
+        """`node` says that it does not serve, and names who does, if it knows."""
+        if serving:
             if len(self.served_by) >= HINTS_KEPT:
                 self.served_by.clear()
             self.served_by[candidates] = serving
+        elif self.served_by.get(candidates) == node:
+            del self.served_by[candidates]  # it served before, and knows nobody who does now
 
     def _avoid(self, node: NodeId) -> None:
         self.silent_until_ns[node] = self.host.now() + self.site.design.timeout_ns

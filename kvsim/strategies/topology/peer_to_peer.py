@@ -1,4 +1,8 @@
-"""Peer to peer: every node takes clients' requests, stores data, and finds for itself who holds a key."""
+"""Peer to peer: every node takes clients' requests, stores data, and finds for itself who holds a key.
+
+A peer tries on by the same rule as a frontend: until the design's `timeout` while nodes refuse, itself among them, and a
+read's coordinator that does not answer is left after a third of it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from typing import Any
 from kvsim.core.axes import Consistency, Routing, Site, Topology
 from kvsim.core.message import NodeId
 from kvsim.core.node import Component, answers
-from kvsim.core.operation import AnyResult, Elsewhere, Perform
+from kvsim.core.operation import AnyResult, Perform
 from kvsim.strategies.topology.forwarding import Forwarding
 
 
@@ -25,20 +29,14 @@ class PeerToPeer(Topology):
 
 
 class Peer(Forwarding):
-    """Serves what it holds and forwards the rest, one hop at most."""
+    """Serves what it holds and forwards the rest, one hop at most. It asks itself first, and tries on as a frontend
+    does."""
 
-    def __init__(self, site: Site, routing: Routing, consistency: Consistency) -> None:
-        super().__init__(site, routing)
-        self.consistency = consistency
+    coordinator: Consistency
 
     @answers(Perform)
     async def perform(self, sender: NodeId, m: Perform) -> AnyResult:
         if m.hops:
-            return await self.consistency.perform(m.operation)
+            return await self.coordinator.perform(m.operation)
         self.site.design.limits.check(m.operation)
-        if self.host.id not in await self.routing.find(m.operation):
-            return await self.forward(m.operation)
-        try:
-            return await self.consistency.perform(m.operation)
-        except Elsewhere as error:
-            return await self.forward(m.operation, error.hint)
+        return await self.forward(m.operation)

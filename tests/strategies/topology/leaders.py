@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from kvsim.core.axes import Replication
 from kvsim.core.operation import Absent, Elsewhere, Found, OutcomeUnknown, Put, Read, Unavailable, Write, Written
 from kvsim.core.version import Version
+from kvsim.core.waiting import Future
 
 
 class Leader(Replication):
@@ -15,6 +16,8 @@ class Leader(Replication):
     believed: ClassVar[dict[str, str]] = {}
     done: ClassVar[list[str]] = []
     outcome_unknown: ClassVar[bool] = False
+    slow_readers: ClassVar[tuple[str, ...]] = ()
+    """Nodes that come to no answer for a read."""
 
     @classmethod
     def copies(cls, settings: Any, nodes: int) -> int:
@@ -30,6 +33,8 @@ class Leader(Replication):
 
     async def read_latest(self, op: Read) -> Found | Absent:
         self._must_lead()
+        if self.host.id in self.slow_readers:
+            await Future()
         return Absent()
 
     def _must_lead(self) -> None:

@@ -34,6 +34,7 @@ class Run:
         self.leader: Any = design["replication"].strategy
         self.leader.believed = {}
         self.leader.done = []
+        self.leader.slow_readers = ()
         frontends = ("f",) if topology == "client_server" else ()
         cluster = Cluster(NODES, frontends)
         self.world = Stepper(cluster.everyone(), lambda host, scope: assemble(design, cluster, host, scope))
@@ -210,3 +211,74 @@ def test_a_peer_passes_on_at_most_once() -> None:
         "b names c, and a asks it: b passes nothing on"
     )
     assert run.leader.done == ["c 1"]
+
+
+DOORS = [("client_server", "f"), ("peer_to_peer", "a")]
+"""The door that a client asks in each topology: what it may expect of the two is the same."""
+
+
+def settle_for(run: Run, milliseconds: int) -> None:
+    """Let everything happen in steps of 20 ms, the pause between two rounds."""
+    for _ in range(0, milliseconds, 20):
+        run.settle()
+        run.world.advance(20 * MILLISECOND)
+    run.settle()
+
+
+@pytest.mark.parametrize(("topology", "door"), DOORS)
+def test_a_door_tries_on_while_all_refuse_and_has_success_when_one_can(topology: str, door: NodeId) -> None:
+    run = Run(topology)
+    run.ask(at=door)
+    settle_for(run, 500)
+    assert run.answered() == [], "an election is on: certainly nothing has happened, and there is time left"
+    run.believe(a="c", b="c", c="c")
+    settle_for(run, 40)
+    assert run.leader.done == ["c 1"]
+    assert isinstance(run.answered()[0], Written)
+
+
+@pytest.mark.parametrize(("topology", "door"), DOORS)
+def test_a_door_gives_up_at_the_timeout_in_the_words_of_who_refused(topology: str, door: NodeId) -> None:
+    run = Run(topology)
+    run.ask(at=door)
+    settle_for(run, 980)
+    assert run.answered() == []
+    settle_for(run, 20)
+    [answer] = run.answered()
+    assert isinstance(answer, Failure)
+    assert (answer.code, answer.detail) == ("unavailable", "an election is on")
+
+
+@pytest.mark.parametrize(("topology", "door"), DOORS)
+def test_a_read_leaves_a_node_without_an_answer_after_a_third_of_the_timeout(topology: str, door: NodeId) -> None:
+    """The door itself gets no more patience than others."""
+    run = Run(topology)
+    run.believe(a="a", b="b", c="c")
+    run.leader.slow_readers = ("a", "b", "c")
+    run.ask(Read, at=door)
+    run.settle()
+    slow = run.asked() or [door]
+    run.leader.slow_readers = tuple(slow)
+    run.world.advance(333 * MILLISECOND)
+    run.settle()
+    assert run.answered() == []
+    run.world.advance(1 * MILLISECOND)
+    run.settle()
+    assert len(run.answered()) == 1
+    assert run.asked()[-1] not in slow
+
+
+@pytest.mark.parametrize(("topology", "door"), DOORS)
+def test_a_read_that_nobody_answers_ends_at_the_timeout(topology: str, door: NodeId) -> None:
+    run = Run(topology)
+    run.believe(a="a", b="b", c="c")
+    run.leader.slow_readers = ("a", "b", "c")
+    run.ask(Read, at=door)
+    run.settle()
+    for _ in range(3):
+        assert run.answered() == []
+        run.world.advance(334 * MILLISECOND)
+        run.settle()
+    [answer] = run.answered()
+    assert isinstance(answer, Failure)
+    assert answer.code == "unavailable"
