@@ -1,7 +1,7 @@
 """Client-server: clients talk to a ServerFrontend, which decides which ServerData serves each request.
 
 The frontend knows where keys lie, so clients need not; every request passes it, so it can become the bottleneck.
-It tries on until the design's `timeout` while nodes refuse, and leaves a read's coordinator that does not answer after a
+It tries on until the design's `timeout` while nodes refuse; a read's coordinator that does not answer is left after a
 third of it.
 """
 

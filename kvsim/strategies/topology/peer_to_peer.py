@@ -1,6 +1,6 @@
 """Peer to peer: every node takes clients' requests, stores data, and finds for itself who holds a key.
 
-A peer tries on by the same rule as a frontend: until the design's `timeout` while nodes refuse, itself among them, and a
+A peer tries on by the same rule as a frontend: until the design's `timeout` while nodes refuse, itself among them; a
 read's coordinator that does not answer is left after a third of it.
 """
 
