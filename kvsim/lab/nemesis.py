@@ -10,7 +10,8 @@ from kvsim.core.chance import Chance
 from kvsim.core.message import MILLISECOND, SECOND
 from kvsim.lab.experiment import Setup
 from kvsim.sim.faults import read_faults
-from kvsim.sim.nemesis import NemesisSettings, Table, draw_faults
+from kvsim.sim.nemesis import NemesisSettings, Table, Whom, draw_faults
+from kvsim.sim.places import Places
 from kvsim.sim.world import World
 
 ROLES_LOOKED_FOR = ("leader", "primary")
@@ -32,8 +33,10 @@ def with_faults_drawn(setup: Setup, seed: int) -> Setup:
 
 def drawn(setup: Setup, nemesis: NemesisSettings, seed: int) -> list[Table]:
     """The tables of the faults that this nemesis draws for a seed."""
-    roles = roles_of(setup)
-    return draw_faults(nemesis, Chance(seed, "nemesis"), setup.cluster, roles, setup.workload.duration_ns)
+    assert setup.world is not None, "it was made for the real world"
+    zones = Places(setup.world.network, setup.cluster.everyone()).zones()
+    chance, disks = Chance(seed, "nemesis"), setup.design.durability == "disk"
+    return draw_faults(nemesis, Whom(chance, setup.cluster, roles_of(setup), zones, disks), setup.workload.duration_ns)
 
 
 def roles_of(setup: Setup) -> tuple[str, ...]:

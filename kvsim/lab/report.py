@@ -114,7 +114,8 @@ class Report:
         for run in self.runs:
             seen = run.seen
             notes += [
-                (run.label, f"the fault {kind} never struck, as nobody had the role") for kind in seen.never_struck
+                (run.label, f"the fault {kind} never struck: its moment did not come, or nobody had the role")
+                for kind in seen.never_struck
             ]
             notes += [(run.label, text) for text in _too_late(seen)]
             if seen.not_loaded:

@@ -10,12 +10,12 @@ from kvsim.sim.places import Places
 from kvsim.sim.settings import WorldSettings
 
 
-def check_world(settings: WorldSettings, nodes: Sequence[NodeId], kinds: Iterable[str], where: str) -> tuple[str, ...]:
-    """The places of the network, where all is well. Raises `SettingsError` with every problem."""
+def check_world(settings: WorldSettings, nodes: Sequence[NodeId], kinds: Iterable[str], where: str) -> Places:
+    """The network's places, where all is well. Raises `SettingsError` with every problem."""
     problems: list[str] = []
-    places: Sequence[str] = ()
+    places: Places | None = None
     try:
-        places = tuple(Places(settings.network, nodes).graph)
+        places = Places(settings.network, nodes)
     except SettingsError as error:
         problems += [f"{where}{problem}" for problem in error.problems]
     machines, known = settings.machines, sorted(kinds)
@@ -31,6 +31,6 @@ def check_world(settings: WorldSettings, nodes: Sequence[NodeId], kinds: Iterabl
         for key, kind in stated
         if kind not in known and not (key == "machines.cpu" and kind == "default")
     ]
-    if problems:
+    if problems or places is None:
         raise SettingsError(problems)
-    return tuple(places)
+    return places

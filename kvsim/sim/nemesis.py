@@ -17,6 +17,7 @@ from kvsim.core.chance import Chance
 from kvsim.core.design import Cluster
 from kvsim.core.message import MILLISECOND, SECOND, Nanoseconds, NodeId
 from kvsim.core.settings import duration_ns, nearest
+from kvsim.sim.faults.base import ROLES
 
 Table = dict[str, Any]
 Positive = Annotated[int, msgspec.Meta(gt=0)]
@@ -31,6 +32,10 @@ class Whom(NamedTuple):
     cluster: Cluster
     roles: Sequence[str]
     """Roles that somebody has, such as `leader`."""
+    zones: Sequence[str] = ()
+    """Places of the network where nodes are, if there are several and they are not single nodes."""
+    disks: bool = True
+    """Whether the design writes to disks."""
 
     def node(self) -> str:
         """A role if there are any, or any node; nodes that hold data twice as often."""
@@ -45,6 +50,22 @@ class Whom(NamedTuple):
         return sorted(chosen[: self.chance.between(1, max(1, len(chosen) - 1))])
 
 
+class Need(NamedTuple):
+    """What a kind of fault must find to do any harm."""
+
+    is_met: Callable[[Whom], bool]
+    said: str
+
+
+ZONES = Need(lambda whom: len(whom.zones) > 1, "two zones with nodes in them, as in the graph three_zones")
+DISKS = Need(lambda whom: whom.disks, 'a design with durability = "disk"')
+
+
+def servers(count: int) -> Need:
+    """So many ServerData."""
+    return Need(lambda whom: len(whom.cluster.data) >= count, f"{count} ServerData nodes")
+
+
 class Kind(NamedTuple):
     """How one kind of fault is drawn."""
 
@@ -53,18 +74,20 @@ class Kind(NamedTuple):
     longest_ns: Nanoseconds
     draw: Callable[[Whom], list[Table]]
     """The fault's own keys; several tables are faults that strike together."""
+    need: Need | None = None
+    """None: it makes sense anywhere."""
 
 
 KINDS: dict[str, Kind] = {}
 
 
 def draws(
-    kind: str, *, weight: float = 1.0, shortest: str = "20ms", longest: str = "1s"
+    kind: str, *, weight: float = 1.0, shortest: str = "20ms", longest: str = "1s", need: Need | None = None
 ) -> Callable[[Callable[[Whom], list[Table]]], Callable[[Whom], list[Table]]]:
     """Declare how a kind of fault is drawn, how often beside the others, and how long it lasts."""
 
     def declare(draw: Callable[[Whom], list[Table]]) -> Callable[[Whom], list[Table]]:
-        KINDS[kind] = Kind(weight, duration_ns(shortest), duration_ns(longest), draw)
+        KINDS[kind] = Kind(weight, duration_ns(shortest), duration_ns(longest), draw, need)
         return draw
 
     return declare
@@ -139,13 +162,13 @@ def _one_way(whom: Whom) -> list[Table]:
     return [{"senders": others, "receivers": [node]}]
 
 
-@draws("bridge", weight=0.5, shortest="50ms", longest="2s")
+@draws("bridge", weight=0.5, shortest="50ms", longest="2s", need=servers(3))
 def _bridge(whom: Whom) -> list[Table]:
     """Two halves that only one node reaches."""
     return [{"node": whom.chance.pick(whom.cluster.data)}]
 
 
-@draws("majorities_ring", weight=0.5, shortest="50ms", longest="2s")
+@draws("majorities_ring", weight=0.5, shortest="50ms", longest="2s", need=servers(4))
 def _majorities_ring(whom: Whom) -> list[Table]:
     """Each reaches a majority, and no two the same."""
     return [{}]
@@ -169,7 +192,7 @@ def _slow_cpu(whom: Whom) -> list[Table]:
     return [_slow(whom)]
 
 
-@draws("slow_disk", shortest="50ms", longest="2s")
+@draws("slow_disk", shortest="50ms", longest="2s", need=DISKS)
 def _slow_disk(whom: Whom) -> list[Table]:
     """A node whose syncs take long."""
     return [_slow(whom)]
@@ -179,28 +202,54 @@ def _slow(whom: Whom) -> Table:
     return {"node": whom.node(), "factor": round(whom.chance.lognormal(20, 1.0)) + 2.0}
 
 
+@draws("slow_link", shortest="50ms")
+def _slow_link(whom: Whom) -> list[Table]:
+    """Some links or all carry little, from what a busy one leaves over down to a modem's."""
+    bytes_per_s = whom.chance.lognormal(50_000, 1.5)
+    return [{"bandwidth": f"{min(10_000, max(1, round(bytes_per_s / 1_000)))}kB/s"} | _between(whom)]
+
+
+@draws("overload", weight=0.5, shortest="50ms", longest="500ms")
+def _overload(whom: Whom) -> list[Table]:
+    """A burst of readers, of many keys or of a few that all meet at the same replicas."""
+    rate = min(20_000, max(100, round(whom.chance.lognormal(2_000, 1.0))))
+    return [{"rate": rate, "keys": whom.chance.pick((1, 10, 1_000))}]
+
+
+@draws("zone_outage", shortest="20ms", longest="2s", need=ZONES)
+def _zone_outage(whom: Whom) -> list[Table]:
+    """A place loses power."""
+    return [{"zone": whom.chance.pick(whom.zones)}]
+
+
+@draws("zone_partition", shortest="50ms", longest="2s", need=ZONES)
+def _zone_partition(whom: Whom) -> list[Table]:
+    """Places are cut off from the others, with the clients in them."""
+    return [{"zones": whom.some(whom.zones)}]
+
+
 # Beyond what designs promise to bear: drawn only where an experiment names them.
 
 
-@draws("disk_lost", weight=0.0)
+@draws("disk_lost", weight=0.0, need=DISKS)
 def _disk_lost(whom: Whom) -> list[Table]:
     """A node comes back with an empty disk."""
     return [{"node": whom.chance.pick(whom.cluster.data)}]
 
 
-@draws("disk_full", weight=0.0, shortest="50ms")
+@draws("disk_full", weight=0.0, shortest="50ms", need=DISKS)
 def _disk_full(whom: Whom) -> list[Table]:
     """A disk without room."""
     return [{"node": whom.chance.pick(whom.cluster.data)}]
 
 
-@draws("failing_sync", weight=0.0)
+@draws("failing_sync", weight=0.0, need=DISKS)
 def _failing_sync(whom: Whom) -> list[Table]:
     """A disk whose syncs fail, which stops its node."""
     return [{"node": whom.chance.pick(whom.cluster.data)}]
 
 
-@draws("flipped_bits", weight=0.0)
+@draws("flipped_bits", weight=0.0, need=DISKS)
 def _flipped_bits(whom: Whom) -> list[Table]:
     """A disk that reads other bits than were written."""
     return [{"node": whom.chance.pick(whom.cluster.data)}]
@@ -252,29 +301,59 @@ class NemesisSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for text in self.shortest.values():
             duration_ns(text)
 
+    def problems(self, whom: Whom) -> list[str]:
+        """The kinds that are named and make no sense here, as `key: reason`."""
+        return [
+            f"kinds.{name}: needs {need.said}; leave it out, or give it what it needs"
+            for name, weight in self.kinds.items()
+            if weight and (need := KINDS[name].need) is not None and not need.is_met(whom)
+        ]
+
     def healed_from_ns(self, workload_ns: Nanoseconds) -> Nanoseconds:
         """From when on nothing is hurt, in a workload of this length."""
         return max(workload_ns - self.healed_ns, workload_ns // 8)
 
 
-def draw_faults(
-    settings: NemesisSettings, chance: Chance, cluster: Cluster, roles: Sequence[str], workload_ns: Nanoseconds
-) -> list[Table]:
+def draw_faults(settings: NemesisSettings, whom: Whom, workload_ns: Nanoseconds) -> list[Table]:
     """The schedule of one run, as the tables of `[[faults]]`: each strikes and is healed before the healed phase."""
     weights = dict(settings.kinds) or {name: kind.weight for name, kind in KINDS.items()}
-    names = [name for name in sorted(weights) if weights[name] > 0]
+    names = [name for name in sorted(weights) if weights[name] > 0 and _makes_sense(name, whom)]
+    if not names:
+        return []
     if settings.swarm:
-        chance.shuffle(names)
-        names = names[: chance.between(1, len(names))]
-    whom = Whom(chance, cluster, roles)
-    tables = list(_drawn(settings, whom, {name: weights[name] for name in names}, workload_ns))
-    return [{"kind": name, "at": written(at), "lasts": written(lasts)} | table for name, at, lasts, table in tables]
+        whom.chance.shuffle(names)
+        names = names[: whom.chance.between(1, len(names))]
+    end_ns = settings.healed_from_ns(workload_ns)
+    drawn = _drawn(settings, whom, {name: weights[name] for name in names}, end_ns)
+    return [
+        {"kind": name, "at": written(at), "lasts": written(lasts), **_until(table, end_ns - lasts)} | table
+        for name, at, lasts, table in drawn
+    ]
+
+
+def _makes_sense(kind: str, whom: Whom) -> bool:
+    need = KINDS[kind].need
+    return need is None or need.is_met(whom)
+
+
+def _until(table: Table, latest_ns: Nanoseconds) -> Table:
+    """A fault that may have to wait for its moment, or for somebody to have a role, must not reach the healed phase."""
+    waits = "when" in table or any(target in ROLES for target in _texts(table))
+    return {"until": written(latest_ns)} if waits else {}
+
+
+def _texts(part: Any) -> Iterator[str]:
+    if isinstance(part, str):
+        yield part
+    elif isinstance(part, Mapping | list):
+        for inner in part.values() if isinstance(part, Mapping) else part:
+            yield from _texts(inner)
 
 
 def _drawn(
-    settings: NemesisSettings, whom: Whom, weights: Mapping[str, float], workload_ns: Nanoseconds
+    settings: NemesisSettings, whom: Whom, weights: Mapping[str, float], end_ns: Nanoseconds
 ) -> Iterator[tuple[str, Nanoseconds, Nanoseconds, Table]]:
-    chance, end_ns, at_ns = whom.chance, settings.healed_from_ns(workload_ns), 0
+    chance, at_ns = whom.chance, 0
     while True:
         at_ns += GRAIN_NS + round(chance.exponential(settings.mean_interval_ns))
         if at_ns >= end_ns:

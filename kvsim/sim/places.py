@@ -71,6 +71,10 @@ class Places:
         """Where a node or client is."""
         return self._where[endpoint]
 
+    def zones(self) -> tuple[Place, ...]:
+        """The places where nodes are, but those that are one node's own, as in a ring."""
+        return tuple(sorted({place for endpoint, place in self._where.items() if place != endpoint}))
+
     def route(self, start: NodeId, end: NodeId) -> tuple[Hop, ...]:
         """The links from one endpoint to another: the way of the least mean latency."""
         pair = self._where[start], self._where[end]

@@ -105,7 +105,7 @@ def test_a_fault_that_finds_nobody_is_told(small: Small) -> None:
     crash = '[[faults]]\nkind = "crash"\nnode = "leader"\nat = "20ms"\nlasts = "30ms"\n'
     report = load(small(crash)).run()
     assert report.runs[0].seen.faults == []
-    assert report.notes == ["seed=0: the fault crash never struck, as nobody had the role"]
+    assert report.notes == ["seed=0: the fault crash never struck: its moment did not come, or nobody had the role"]
 
 
 def test_a_fault_after_the_end_of_the_workload_is_noted_once_for_all_seeds(small: Small) -> None:

@@ -302,6 +302,20 @@ def test_an_event_sets_a_fault_off_once_it_happens() -> None:
     assert second.struck
 
 
+def test_a_fault_gives_up_its_moment_and_its_role_at_the_time_that_it_says() -> None:
+    world = Probes(FIVE)
+    late: dict[str, Any] = {"lasts_ns": S, "until_ns": 2 * S}
+    faults = [
+        Crash(node="n2", when="node crashed", **late),
+        Crash(node="leader", **late),
+        Crash(node="n1", at_ns=3 * S, lasts_ns=S),
+        Crash(node="n2", when="node crashed", lasts_ns=S, until_ns=3 * S),
+    ]
+    windows = install(world, faults)
+    world.run(20 * S)
+    assert [window.struck for window in windows] == [False, False, True, True]
+
+
 def test_a_fault_does_not_wait_for_what_was_before_its_time() -> None:
     world = Probes(FIVE)
     faults: list[Fault] = [Crash(node="n1", at_ns=at * S, lasts_ns=MS) for at in (1, 3)]

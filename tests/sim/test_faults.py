@@ -49,6 +49,7 @@ def test_faults_are_read() -> None:
         ({"kind": "crash", "node": "data-1", "at_ns": -1}, "faults[0].at_ns: "),
         ({"kind": "crash", "node": "data-1", "at": "1s", "lasts": "0s"}, "faults[0].lasts: "),
         ({"kind": "crash", "at": "1s"}, "faults[0].node: missing"),
+        ({"kind": "crash", "node": "data-1", "at": "2s", "until": "1s"}, "faults[0].until: is before at"),
         ({"kind": "loss", "share": 2, "at": "1s", "lasts": "1s"}, "faults[0].share: expected"),
         ({"kind": "partition", "at": "1s", "lasts": "1s", "sides": [["data-1"], []]}, "each side needs"),
         ({"kind": "partition", "at": "1s", "lasts": "1s", "sides": []}, "each side needs at least one node"),

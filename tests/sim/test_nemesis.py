@@ -1,6 +1,8 @@
 """Nemesis: schedules are data that read back as faults, the same for a seed, healed in time, and drawn as was asked."""
 
 import tomllib
+from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -10,19 +12,76 @@ from kvsim.core.chance import Chance
 from kvsim.core.design import Cluster
 from kvsim.core.message import MILLISECOND, SECOND
 from kvsim.core.settings import SettingsError, duration_ns, read_settings
-from kvsim.sim.faults import read_faults
-from kvsim.sim.nemesis import KINDS, NemesisSettings, draw_faults, schedule_toml
+from kvsim.lab.experiment import read_setup
+from kvsim.lab.nemesis import with_faults_drawn
+from kvsim.sim.faults import ROLES, Fault, read_faults
+from kvsim.sim.nemesis import KINDS, NemesisSettings, Whom, draw_faults, schedule_toml
 
+NOT_DRAWN: dict[str, str] = {}
+"""Kinds of faults that the nemesis cannot draw, and why. There is none."""
 CLUSTER = Cluster(("data-1", "data-2", "data-3"), ("frontend-1", "frontend-2"), ("view-1",))
 ALONE = Cluster(("node-1",))
+FIVE = Cluster(tuple(f"node-{number}" for number in range(1, 6)))
+ZONES = ("zone-1", "zone-2")
 
 
 def drawn(seed: int, cluster: Cluster = CLUSTER, **settings: object) -> list[dict[str, object]]:
     nemesis = read_settings(NemesisSettings, {"mean_interval": "50ms", **settings}, "file: nemesis")
-    return draw_faults(nemesis, Chance(seed, "nemesis"), cluster, ("leader", "a follower"), 6 * SECOND)
+    return draw_faults(nemesis, whom(seed, cluster), 6 * SECOND)
 
 
-@given(st.integers(0, 10_000), st.sampled_from([CLUSTER, ALONE]), st.sampled_from(sorted(KINDS)))
+def whom(seed: int = 0, cluster: Cluster = CLUSTER, zones: tuple[str, ...] = ZONES, *, disks: bool = True) -> Whom:
+    return Whom(Chance(seed, "nemesis"), cluster, ("leader", "a follower"), zones, disks)
+
+
+def test_every_kind_of_fault_is_drawn_or_named_with_the_reason_why_not() -> None:
+    kinds = {str(kind.__struct_config__.tag) for kind in get_args(Fault)}
+    assert len(kinds) > 20
+    assert kinds == KINDS.keys() | NOT_DRAWN.keys()
+    assert not KINDS.keys() & NOT_DRAWN.keys()
+    for kind in KINDS:
+        drawn_kinds = {str(table["kind"]) for seed in range(3) for table in drawn(seed, FIVE, kinds={kind: 1})}
+        assert drawn_kinds == {kind}
+
+
+@pytest.mark.parametrize(
+    ("kind", "where"),
+    [
+        ("zone_outage", whom(zones=())),
+        ("zone_partition", whom(zones=("zone-1",))),
+        ("bridge", whom(cluster=Cluster(("node-1", "node-2")))),
+        ("majorities_ring", whom(cluster=CLUSTER)),
+        ("slow_disk", whom(disks=False)),
+        ("failing_sync", whom(disks=False)),
+    ],
+)
+def test_a_kind_that_makes_no_sense_here_is_not_drawn_and_refused_where_it_is_named(kind: str, where: Whom) -> None:
+    named = NemesisSettings(kinds={kind: 1.0, "crash": 1.0})
+    [problem] = named.problems(where)
+    assert problem.startswith(f"kinds.{kind}: needs ")
+    assert draw_faults(NemesisSettings(kinds={kind: 1.0}), where, 60 * SECOND) == []
+    everything = draw_faults(NemesisSettings(swarm=False), where, 60 * SECOND)
+    assert len(everything) > 50
+    assert kind not in {table["kind"] for table in everything}
+
+
+def test_an_experiment_that_names_such_a_kind_is_refused() -> None:
+    table = {"design": {"replication": "quorum"}, "nemesis": {"kinds": {"zone_outage": 1}}}
+    with pytest.raises(SettingsError, match=r"x.toml: nemesis.kinds.zone_outage: needs two zones"):
+        read_setup((), table, Path("x.toml"))
+    in_zones = read_setup((), {**table, "network": {"graph": "three_zones"}}, Path("x.toml"))
+    assert {fault.kind for fault in with_faults_drawn(in_zones, 1).faults} == {"zone_outage"}
+
+
+def test_what_waits_for_a_moment_or_a_role_gives_up_before_the_healed_phase() -> None:
+    tables = [table for seed in range(20) for table in drawn(seed)]
+    waiting = [t for t in tables if "when" in t or any(f"'{role}'" in str(t) for role in ROLES)]
+    assert len(waiting) > 50
+    for table in waiting:
+        assert duration_ns(str(table["until"])) + duration_ns(str(table["lasts"])) <= 3 * SECOND + MILLISECOND
+
+
+@given(st.integers(0, 10_000), st.sampled_from([CLUSTER, ALONE, FIVE]), st.sampled_from(sorted(KINDS)))
 def test_whatever_is_drawn_reads_as_faults_that_are_healed_before_the_last_phase(
     seed: int, cluster: Cluster, kind: str
 ) -> None:

@@ -37,6 +37,9 @@ class BaseFault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fie
     """When it strikes, from the beginning of the workload; with `when`, the time before which it does not."""
     when: str | None = None
     """What must happen first: `leader elected`, `write acknowledged`, or the tag of an event, such as `quorum.met`."""
+    until_ns: Duration | None = None
+    """The latest time at which it may strike: one whose moment, or whose role, comes later does not strike at all. When
+    not given, it waits for its moment as long as the run lasts, and ten seconds for somebody to have a role."""
 
     @property
     def kind(self) -> str:

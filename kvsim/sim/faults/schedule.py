@@ -63,23 +63,26 @@ def install(world: Simulation, faults: Sequence[Fault], start_ns: Nanoseconds = 
         window = Window(fault.kind, at, at + (fault.lasts_ns or 0))
         windows.append(window)
         chance = world.chance.stream(f"faults/{number}")
-        begin = partial(_begin, world, fault, chance, window)
-        if fault.when is None:
-            world.at(at, partial(begin, at + PATIENCE_NS))
-        else:
-            world.at(at, partial(once, world, fault.when, partial(_begin_now, begin, world)))
+        latest = None if fault.until_ns is None else start_ns + fault.until_ns
+        begin = partial(_begin_by, latest, world, partial(_begin, world, fault, chance, window))
+        world.at(at, begin if fault.when is None else partial(once, world, fault.when, begin))
     return windows
 
 
-def _begin_now(begin: Callable[[Nanoseconds], None], world: Simulation) -> None:
-    begin(world.now() + PATIENCE_NS)
+def _begin_by(latest: Nanoseconds | None, world: Simulation, begin: Callable[[Nanoseconds], None]) -> None:
+    """Strike now, or as soon as somebody has the role that is aimed at, unless it is too late."""
+    give_up_ns = world.now() + PATIENCE_NS
+    if latest is None:
+        begin(give_up_ns)
+    elif world.now() <= latest:
+        begin(min(give_up_ns, latest))
 
 
 def _begin(world: Simulation, fault: Fault, chance: Chance, window: Window, give_up_ns: Nanoseconds) -> None:
     struck = fault.strike(world, chance)
     now = world.now()
     if struck is None:
-        if now < give_up_ns:
+        if now + LOOK_AGAIN_NS <= give_up_ns:
             world.at(now + LOOK_AGAIN_NS, partial(_begin, world, fault, chance, window, give_up_ns))
         return
     window.start_ns, window.end_ns, window.nodes, window.struck = now, now + (fault.lasts_ns or 0), struck.nodes, True
@@ -122,6 +125,8 @@ def read_faults(
         faults.append(fault)
         problems += [f"{place}.{problem}" for problem in fault.problems()]
         problems += [f"{place}{problem}" for problem in _unknown(fault, cluster, places)]
+        if fault.until_ns is not None and fault.until_ns < fault.at_ns:
+            problems.append(f"{place}.until: is before at; a fault that may not strike any more never does")
     if problems:
         raise SettingsError(problems)
     return faults
