@@ -50,7 +50,7 @@ class ClusterClient:
                 self._streams.send(at, payload)
 
             node = self._nodes[at] = LocalClient(self.name, deliver, self.plan.design.timeout_ns)
-        return node.begin(op)
+        return node.future(op)
 
     def close(self) -> None:
         """Hang up."""

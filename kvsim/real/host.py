@@ -54,11 +54,12 @@ class RealHost:
         self.messages_sent = self.messages_delivered = self.bytes_sent = 0
         self.node: Program | None = None
         self._program: Program | None = None
-        self._codec = codec
+        self._encode, self._decode = codec.encode, codec.decode
         self._failed = failed
         self._addresses = addresses
         self._loop = asyncio.get_running_loop()
         self._timers = Timers(self._loop, self._input)
+        self.after: Callable[[Nanoseconds, Callable[[], None]], Timer] = self._timers.after
         self.streams = Streams(me, addresses, self._receive, self._peer_lost, self.complaints, outbox)
         self.datagrams = Datagrams(me, addresses, self._receive, self.complaints)
         self.filter = LinkFilter(self, self.chance.stream("filter"), self.now, self._timers.after, outbox)
@@ -68,11 +69,8 @@ class RealHost:
 
     # What a node asks ----------------------------------------------------------------------------------------------
 
-    def now(self) -> Nanoseconds:
-        return time.monotonic_ns()
-
-    def wall(self) -> Nanoseconds:
-        return time.time_ns()
+    now = staticmethod(time.monotonic_ns)
+    wall = staticmethod(time.time_ns)
 
     def send(self, to: NodeId, envelope: Envelope[Any], channel: Channel = Channel.STREAM) -> None:
         if self.ended:
@@ -86,16 +84,13 @@ class RealHost:
         if to in self._local:
             self._local[to](self.id, envelope)
             return
-        payload = self._codec.encode(envelope)
+        payload = self._encode(envelope)
         self.messages_sent += 1
         self.bytes_sent += len(payload)
         if self.filter.concerns(to):
             self.filter.transmit(to, payload, channel)
         else:
             self.transmit(to, payload, channel)
-
-    def after(self, delay_ns: Nanoseconds, call: Callable[[], None]) -> Timer:
-        return self._timers.after(delay_ns, call)
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> Task:
         return self.scope.spawn(work)
@@ -236,7 +231,7 @@ class RealHost:
 
     def _receive(self, peer: NodeId, payload: bytes) -> None:
         try:
-            envelope = self._codec.decode(payload)
+            envelope = self._decode(payload)
         except msgspec.MsgspecError as error:
             raise CorruptFrame(f"a message that this node does not know ({error})") from error
         self.arrived(peer, envelope)

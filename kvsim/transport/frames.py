@@ -6,8 +6,8 @@ A frame is the length and the CRC-32 of its payload (four bytes each, big-endian
 from __future__ import annotations
 
 import struct
-import zlib
-from collections.abc import Callable
+from collections.abc import Iterator
+from zlib import crc32
 
 import msgspec
 
@@ -20,6 +20,7 @@ GREETING_LIMIT_BYTES = 4_096
 """The largest payload that is taken from someone who has not said who he is."""
 
 _HEADER = struct.Struct(">II")
+_pack = _HEADER.pack
 HEADER_BYTES = _HEADER.size
 
 
@@ -27,11 +28,16 @@ class CorruptFrame(Exception):
     """The bytes are no frame: too long, or damaged on the way. What follows cannot be trusted: the stream is closed."""
 
 
-def framed(payload: bytes) -> bytes:
-    """The payload as it travels. Raises `ValueError` beyond the limit: the receiver would refuse it."""
+def header(payload: bytes) -> bytes:
+    """What travels before this payload. Raises `ValueError` beyond the limit: the receiver would refuse it."""
     if len(payload) > FRAME_LIMIT_BYTES:
         raise ValueError(f"a message of {len(payload)} bytes is beyond a frame's {FRAME_LIMIT_BYTES}; send it in parts")
-    return _HEADER.pack(len(payload), zlib.crc32(payload)) + payload
+    return _pack(len(payload), crc32(payload))
+
+
+def framed(payload: bytes) -> bytes:
+    """The payload as it travels. Raises `ValueError` beyond the limit."""
+    return header(payload) + payload
 
 
 class FrameReader:
@@ -44,8 +50,8 @@ class FrameReader:
         self._buffer = bytearray()
         self._needed = HEADER_BYTES
 
-    def feed(self, data: bytes, take: Callable[[bytes], None]) -> None:
-        """Give each whole payload to `take`, in order. Raises `CorruptFrame` where the stream is damaged."""
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Each whole payload, in order. Raises `CorruptFrame` where the stream is damaged."""
         buffer: bytes | bytearray = data
         if self._buffer:
             self._buffer += data
@@ -58,15 +64,16 @@ class FrameReader:
             length, checksum = _HEADER.unpack_from(buffer, at)
             if length > self.limit_bytes:
                 raise CorruptFrame(f"a frame of {length} bytes, where {self.limit_bytes} are allowed")
-            end = at + HEADER_BYTES + length
+            start = at + HEADER_BYTES
+            end = start + length
             if end > size:
                 self._needed = end - at
                 break
-            payload = bytes(buffer[at + HEADER_BYTES : end])
-            if zlib.crc32(payload) != checksum:
+            payload = bytes(buffer[start:end])
+            if crc32(payload) != checksum:
                 raise CorruptFrame("a frame whose checksum does not match")
             at = end
-            take(payload)
+            yield payload
         if at < size:
             self._buffer = bytearray(buffer[at:])
 

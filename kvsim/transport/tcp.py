@@ -73,6 +73,9 @@ class Streams:
         self.closed = False
         self._links: dict[NodeId, _Link] = {}
         self._inbound: dict[NodeId, _Connection] = {}
+        self._ways: dict[NodeId, _Connection] = {}
+        """The open stream to each endpoint: the one that was opened to a peer, or the one that a client opened."""
+        self._unsent: list[_Connection] = []
         self._strangers: dict[_Connection, None] = {}
         self._server: asyncio.Server | None = None
 
@@ -89,15 +92,27 @@ class Streams:
 
     def send(self, to: NodeId, payload: bytes) -> None:
         """Send on the stream to this endpoint, which is opened if need be. A client that has gone gets nothing."""
-        if to in self.addresses:
+        way = self._ways.get(to)
+        if way is not None:
+            way.write(framed(payload))
+        elif to in self.addresses:
             link = self._links.get(to)
             if link is None:
                 link = self._links[to] = _Link(self, to)
             link.send(framed(payload))
-        elif (connection := self._inbound.get(to)) is not None:
-            connection.write(framed(payload))
         else:
             self.complaints.counts["messages to nobody"] += 1
+
+    def flush_soon(self, connection: _Connection) -> None:
+        """Let what this turn of the loop writes leave together."""
+        self._unsent.append(connection)
+        if len(self._unsent) == 1:
+            self.loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        for connection in unsent:
+            connection.flush()
 
     def break_with(self, peer: NodeId) -> None:
         """Break the streams to and from this peer, as a fault of the network does."""
@@ -135,10 +150,13 @@ class Streams:
         """He has, and is welcome."""
         self._strangers.pop(connection, None)
         if connection.calls is not None:
+            self._ways[peer] = connection
             self._links[peer].opened(connection)
             return
         former = self._inbound.get(peer)
         self._inbound[peer] = connection
+        if peer not in self.addresses:
+            self._ways[peer] = connection
         if former is not None:  # he has come anew, and the end of his old stream has not been noticed yet
             former.abort()
             self.lost(peer)
@@ -149,6 +167,8 @@ class Streams:
         peer = connection.peer
         if self.closed or peer is None:
             return
+        if self._ways.get(peer) is connection:
+            del self._ways[peer]
         if connection.calls is not None:
             self._links[peer].broke()
             self.lost(peer)
@@ -172,9 +192,7 @@ class _Link:
         self._backoff_s = FIRST_BACKOFF_S
 
     def send(self, frame: bytes) -> None:
-        if self.connection is not None:
-            self.connection.write(frame)
-            return
+        """Keep it until the stream is open."""
         if self._overflown:
             return
         self._outbox.append(frame)
@@ -256,18 +274,19 @@ class _Connection(asyncio.Protocol):
             transport.write(greeting(msgspec.structs.replace(self.streams.me, to=self.calls)))
 
     def data_received(self, data: bytes) -> None:
+        receive = self.streams.receive
         try:
-            self._reader.feed(data, self._take)
+            for payload in self._reader.feed(data):
+                if self._broken:  # by what came before
+                    return
+                if self.peer is not None:
+                    receive(self.peer, payload)
+                else:
+                    self._greet(read_greeting(payload))
         except CorruptFrame as error:
             who = self.peer or self.calls or "a stranger"
             self.streams.complaints.add("corrupt frames", f"{who} sent {error}; the stream is closed")
             self.abort()
-
-    def _take(self, payload: bytes) -> None:
-        if self.peer is not None:
-            self.streams.receive(self.peer, payload)
-        else:
-            self._greet(read_greeting(payload))
 
     def _greet(self, first: Hello | Refused) -> None:
         if isinstance(first, Refused):
@@ -306,9 +325,10 @@ class _Connection(asyncio.Protocol):
             self.abort()
         elif not self._flushing and not self._paused:
             self._flushing = True
-            self.streams.loop.call_soon(self._flush)
+            self.streams.flush_soon(self)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Hand what was written to the kernel, all in one piece."""
         self._flushing = False
         if self._unsent and not self._paused:
             unsent, self._unsent, self._unsent_bytes = self._unsent, [], 0
@@ -323,12 +343,12 @@ class _Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._paused = False
-        self._flush()
+        self.flush()
 
     def close(self) -> None:
         """End when what was written has left."""
         self._paused = False
-        self._flush()
+        self.flush()
         if self._transport is not None:
             self._transport.close()
 

@@ -1,7 +1,7 @@
 """A store in memory for the tests of the doors: core's own rules, no cluster, and failures on demand."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from kvsim.core.operation import (
@@ -19,6 +19,7 @@ from kvsim.core.operation import (
 )
 from kvsim.core.replica import Record, change_for, judge
 from kvsim.core.version import LamportClock
+from kvsim.real.doors.local import Ended
 
 
 class MemoryStore:
@@ -27,6 +28,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self.under_way = 0
         self.keeps_seen = True
+        self._tasks: set[asyncio.Task[None] | None] = set()
         self.clear()
 
     def clear(self) -> None:
@@ -55,6 +57,17 @@ class MemoryStore:
             return self._perform(operation)
         finally:
             self.under_way -= 1
+
+    def begin(self, operation: AnyOperation, then: Callable[[Ended], None]) -> None:
+        async def perform() -> None:
+            try:
+                ended: Ended = await self.perform(operation)
+            except Exception as error:  # noqa: BLE001 - a defect too
+                ended = error
+            self._tasks.discard(asyncio.current_task())
+            then(ended)
+
+        self._tasks.add(asyncio.get_running_loop().create_task(perform()))
 
     def _perform(self, operation: AnyOperation) -> AnyResult:
         if isinstance(operation, Read):

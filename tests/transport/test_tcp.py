@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from kvsim.transport import tcp
-from kvsim.transport.frames import FrameReader, Hello, Refused, framed, greeting, read_greeting
+from kvsim.transport.frames import HEADER_BYTES, Hello, Refused, framed, greeting, read_greeting
 from tests.transport.ends import LOOPS, End, addresses, hello, run
 
 
@@ -20,6 +20,12 @@ async def rest_of(reader: asyncio.StreamReader) -> bytes:
         return await reader.read()
     except ConnectionResetError:
         return b""
+
+
+async def next_frame(reader: asyncio.StreamReader) -> bytes:
+    """The payload of the next frame, however it was cut on the way."""
+    header = await reader.readexactly(HEADER_BYTES)
+    return await reader.readexactly(int.from_bytes(header[:4], "big"))
 
 
 def test_messages_arrive_in_the_order_of_sending(loop: str) -> None:
@@ -131,9 +137,7 @@ def test_a_corrupt_frame_breaks_its_stream_after_what_was_sound() -> None:
         async with End(hello("data-1"), where) as node:
             reader, writer = await asyncio.open_connection("127.0.0.1", where["data-1"].port)
             writer.write(greeting(hello("client-1")))
-            welcome: list[bytes] = []
-            FrameReader().feed(await reader.read(1_000), welcome.append)
-            assert read_greeting(welcome[0]) == hello("data-1")
+            assert read_greeting(await next_frame(reader)) == hello("data-1")
             damaged = bytearray(framed(b"damaged"))
             damaged[-1] ^= 1
             writer.write(framed(b"sound") + damaged + framed(b"never seen"))
@@ -151,9 +155,7 @@ def test_a_refusal_reaches_a_stranger_in_words_before_the_end() -> None:
         async with End(hello("data-1"), where):
             reader, writer = await asyncio.open_connection("127.0.0.1", where["data-1"].port)
             writer.write(greeting(hello("client-1", cluster="another")))
-            said: list[bytes] = []
-            FrameReader().feed(await reader.read(), said.append)
-            answer = read_greeting(said[0])
+            answer = read_greeting(await next_frame(reader))
             assert isinstance(answer, Refused) and "another" in answer.reason
             writer.close()
 

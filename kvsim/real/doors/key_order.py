@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
@@ -16,7 +15,8 @@ class KeyOrder:
     def __init__(self) -> None:
         self._under_way = 0
         self._alone = False
-        self._read: Counter[bytes] = Counter()
+        self._read: dict[bytes, int] = {}
+        """How many read each key."""
         self._written: set[bytes] = set()
 
     def admits(self, touches: Touches, keys: Sequence[bytes]) -> bool:
@@ -31,7 +31,8 @@ class KeyOrder:
         """It has started."""
         self._under_way += 1
         if touches == "read":
-            self._read.update(keys)
+            for key in keys:
+                self._read[key] = self._read.get(key, 0) + 1
         elif touches == "write":
             self._written.update(keys)
         else:
@@ -42,9 +43,9 @@ class KeyOrder:
         self._under_way -= 1
         if touches == "read":
             for key in keys:
-                self._read[key] -= 1
-                if not self._read[key]:
-                    del self._read[key]
+                left = self._read.pop(key) - 1
+                if left:
+                    self._read[key] = left
         elif touches == "write":
             self._written.difference_update(keys)
         else:

@@ -10,12 +10,19 @@ from typing import Any, Protocol
 from kvsim.core.message import NodeId
 from kvsim.core.operation import AnyOperation, AnyResult, Key, Limits, RequestId
 
+Ended = AnyResult | Exception
+"""What becomes of an operation; an exception that is no `OperationError` is a defect, and the outcome is not known."""
+
 
 class Local(Protocol):
     """The store, as a door sees it."""
 
     async def perform(self, operation: AnyOperation) -> AnyResult:
         """Do one operation. Raises an `OperationError`; comes back within the design's timeout."""
+
+    def begin(self, operation: AnyOperation, then: Callable[[Ended], None]) -> None:
+        """The same without a coroutine: `then` gets the result or the error, from the event loop, never within this
+        call."""
 
 
 class Door(Protocol):

@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kvsim.core.operation import (
-    AlreadyExists,
     AnyOperation,
+    AnyResult,
     CompareAndSet,
     Create,
     Delete,
     Found,
     Key,
-    Mismatch,
     NotFound,
     NotServed,
     OperationError,
@@ -29,7 +28,7 @@ from kvsim.core.operation import (
 from kvsim.real.doors.glob import Glob
 from kvsim.real.doors.key_cursor import LAST_CURSOR, next_slice
 from kvsim.real.doors.resp_replies import OK, array, bulk, error, integer, nil, status
-from kvsim.real.doors.resp_session import Session
+from kvsim.real.doors.resp_session import Session, Single
 
 Arguments = list[bytes]
 
@@ -40,38 +39,57 @@ SYNTAX_ERROR = error("ERR syntax error")
 NOT_AN_INTEGER = error("ERR value is not an integer or out of range")
 
 
-async def get(session: Session, args: Arguments) -> bytes:
+def get(session: Session, args: Arguments) -> Single:
     """GET key."""
-    result = await session.store.perform(Read(session.store.request(), args[1]))
-    return bulk(result.value) if isinstance(result, Found) else nil(session.protocol)
+    return Single(Read(session.store.request(), args[1]), _value)
 
 
-async def strlen(session: Session, args: Arguments) -> bytes:
+def strlen(session: Session, args: Arguments) -> Single:
     """STRLEN key."""
-    result = await session.store.perform(Read(session.store.request(), args[1]))
+    return Single(Read(session.store.request(), args[1]), _length)
+
+
+def type_of(session: Session, args: Arguments) -> Single:
+    """TYPE key."""
+    return Single(Read(session.store.request(), args[1]), _type)
+
+
+def set_(session: Session, args: Arguments) -> Single | bytes:
+    """SET key value [NX | XX | IFEQ old]."""
+    if len(args) == 3:
+        return Single(Put(session.store.request(), args[1], args[2]), _done)
+    operation = _conditional_set(session, args[1], args[2], args[3:])
+    return operation if isinstance(operation, bytes) else Single(operation, _done, unmet=nil(session.protocol))
+
+
+def setnx(session: Session, args: Arguments) -> Single:
+    """SETNX key value."""
+    return Single(Create(session.store.request(), args[1], args[2]), _one, unmet=integer(0))
+
+
+def remove(session: Session, args: Arguments) -> Single:
+    """KVSIM.REMOVE key: afterwards it is absent, whatever it was before."""
+    return Single(Remove(session.store.request(), args[1]), _done)
+
+
+def _value(result: AnyResult, protocol: int) -> bytes:
+    return bulk(result.value) if isinstance(result, Found) else nil(protocol)
+
+
+def _length(result: AnyResult, protocol: int) -> bytes:
     return integer(len(result.value) if isinstance(result, Found) else 0)
 
 
-async def type_of(session: Session, args: Arguments) -> bytes:
-    """TYPE key."""
-    result = await session.store.perform(Read(session.store.request(), args[1]))
+def _type(result: AnyResult, protocol: int) -> bytes:
     return status("string" if isinstance(result, Found) else "none")
 
 
-async def set_(session: Session, args: Arguments) -> bytes:
-    """SET key value [NX | XX | IFEQ old]."""
-    store = session.store
-    if len(args) == 3:
-        await store.perform(Put(store.request(), args[1], args[2]))
-        return OK
-    operation = _conditional_set(session, args[1], args[2], args[3:])
-    if isinstance(operation, bytes):
-        return operation
-    try:
-        await store.perform(operation)
-    except (AlreadyExists, NotFound, Mismatch):
-        return nil(session.protocol)
+def _done(result: AnyResult, protocol: int) -> bytes:
     return OK
+
+
+def _one(result: AnyResult, protocol: int) -> bytes:
+    return integer(1)
 
 
 _EXPIRY = {b"EX", b"PX", b"EXAT", b"PXAT"}
@@ -97,15 +115,6 @@ def _conditional_set(session: Session, key: Key, value: Value, options: Argument
     return SYNTAX_ERROR
 
 
-async def setnx(session: Session, args: Arguments) -> bytes:
-    """SETNX key value."""
-    try:
-        await session.store.perform(Create(session.store.request(), args[1], args[2]))
-    except AlreadyExists:
-        return integer(0)
-    return integer(1)
-
-
 async def delete(session: Session, args: Arguments) -> bytes:
     """DEL key …: how many there were."""
     keys = list(dict.fromkeys(args[1:]))
@@ -116,12 +125,6 @@ async def delete(session: Session, args: Arguments) -> bytes:
         deleted += not isinstance(ended, NotFound)
         done += 1
     return integer(deleted)
-
-
-async def remove(session: Session, args: Arguments) -> bytes:
-    """KVSIM.REMOVE key: afterwards it is absent, whatever it was before."""
-    await session.store.perform(Remove(session.store.request(), args[1]))
-    return OK
 
 
 async def mset(session: Session, args: Arguments) -> bytes:

@@ -7,9 +7,9 @@ fetch its replies: so a flood of requests fills the client's own buffers, not th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import itertools
-import logging
 from collections import deque
 from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
@@ -17,14 +17,14 @@ from typing import Any, cast
 
 from kvsim.core.operation import OperationError
 from kvsim.real.doors.key_order import KeyOrder
-from kvsim.real.doors.local import DoorInfo, Local, RequestNumbers
+from kvsim.real.doors.local import DoorInfo, Ended, Local, RequestNumbers
 from kvsim.real.doors.resp_parser import ForeignProtocol, ParserLimits, ProtocolError, RequestParser
 from kvsim.real.doors.resp_replies import error
-from kvsim.real.doors.resp_session import Session, Store, error_text
+from kvsim.real.doors.resp_session import Session, Single, Store, error_reply
 from kvsim.real.doors.resp_table import TABLE, Row, misuse, refusal
 
-log = logging.getLogger(__name__)
-
+LAST_REPLIES_S = 1.0
+"""How long a door that closes waits for what is under way."""
 LINGER_S = 1.0
 """How long a finished connection waits for its client to hang up."""
 
@@ -64,6 +64,8 @@ class RespDoor:
         self.numbers = itertools.count(1)
         self._server: asyncio.Server | None = None
         self._sweeping: asyncio.TimerHandle | None = None
+        self._owing: list[Connection] = []
+        self._paid = asyncio.Event()
 
     async def open(self, host: str, port: int) -> None:
         """Listen."""
@@ -78,12 +80,28 @@ class RespDoor:
             self._sweeping.cancel()
         if self._server:
             self._server.close()
-        open_connections = list(self.connections.values())
-        working = [task for connection in open_connections for task in connection.tasks]
-        if working:
-            await asyncio.wait(working, timeout=1.0)
-        for connection in open_connections:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_REPLIES_S):
+                while self._owes_replies():
+                    self._paid.clear()
+                    await self._paid.wait()
+        for connection in list(self.connections.values()):
             connection.hang_up()
+
+    def _owes_replies(self) -> bool:
+        return any(connection.busy for connection in self.connections.values())
+
+    def owes(self, connection: Connection) -> None:
+        """Replies for this client have come; they leave when all of this moment are there."""
+        self._owing.append(connection)
+        if len(self._owing) == 1:
+            connection.loop.call_soon(self._pay)
+
+    def _pay(self) -> None:
+        owing, self._owing = self._owing, []
+        for connection in owing:
+            connection.pay()
+        self._paid.set()
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         """Hang up on clients that stall."""
@@ -93,11 +111,24 @@ class RespDoor:
         self._sweeping = loop.call_later(self.limits.stalled_s / 4, self._sweep, loop)
 
 
-@dataclass(slots=True, eq=False)
 class _Slot:
-    """The place of a reply in the row of replies."""
+    """A command's place in the row of replies; `ended` is called with what becomes of its one operation."""
 
-    reply: bytes | None = None
+    __slots__ = ("_connection", "_keys", "_row", "_single", "reply")
+
+    def __init__(self, connection: Connection, row: Row, keys: list[bytes], single: Single | None = None) -> None:
+        self._connection, self._row, self._keys, self._single = connection, row, keys, single
+        self.reply: bytes | None = None
+
+    def ended(self, ended: Ended) -> None:
+        """The operation has ended."""
+        assert self._single is not None
+        self.fill(self._single.reply_to(ended, self._connection.session.protocol))
+
+    def fill(self, reply: bytes) -> None:
+        """The reply is here; it leaves when its turn has come."""
+        self.reply = reply
+        self._connection.replied(self._row, self._keys, reply)
 
 
 class Connection(asyncio.Protocol):
@@ -113,10 +144,11 @@ class Connection(asyncio.Protocol):
         self.loop = loop
         self.tasks: set[asyncio.Task[None]] = set()
         self._row = KeyOrder()
-        self._slots: deque[_Slot] = deque()
+        self._slots: deque[_Slot | bytes] = deque()
+        """The replies to come, in the order of the commands; bytes are there already."""
         self._held: tuple[Row, list[bytes]] | None = None
         self._unsent_bytes = 0
-        self._pump_due = False
+        self._reply_due = False
         self._at_eof = False
         self._ending = False
         self._finished = False
@@ -170,6 +202,11 @@ class Connection(asyncio.Protocol):
         self._pump()
 
     # From the door ----------------------------------------------------------------------------------------------------
+
+    @property
+    def busy(self) -> bool:
+        """Whether commands of this client are under way."""
+        return bool(self._slots)
 
     def check(self, now_s: float) -> None:
         """Hang up when the client has stalled."""
@@ -234,34 +271,51 @@ class Connection(asyncio.Protocol):
         if isinstance(doing, bytes):
             self._answer(doing)
             self._ending = row.name == "quit"
-            return True
-        self._row.enter(row.touches, keys)
-        slot = _Slot()
-        self._slots.append(slot)
-        task = self.loop.create_task(self._run(doing, slot, row, keys))
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        elif isinstance(doing, Single):
+            self._begin(row, keys, doing)
+        else:
+            slot = self._enter(row, keys, None)
+            task = self.loop.create_task(self._run(doing, slot))
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
         return True
 
-    async def _run(self, doing: Coroutine[Any, Any, bytes], slot: _Slot, row: Row, keys: list[bytes]) -> None:
+    def _begin(self, row: Row, keys: list[bytes], single: Single) -> None:
+        try:
+            self.door.store.check(single.operation)
+        except OperationError as failed:
+            self._answer(error_reply(failed))
+            return
+        self.door.store.local.begin(single.operation, self._enter(row, keys, single).ended)
+
+    def _enter(self, row: Row, keys: list[bytes], single: Single | None) -> _Slot:
+        self._row.enter(row.touches, keys)
+        slot = _Slot(self, row, keys, single)
+        self._slots.append(slot)
+        return slot
+
+    async def _run(self, doing: Coroutine[Any, Any, bytes], slot: _Slot) -> None:
         try:
             reply = await doing
-        except OperationError as failed:
-            reply = error(error_text(failed))
-        except Exception:
-            log.exception("%s failed by a defect of kvsim", row.name)
-            reply = error("UNKNOWN kvsim failed at this command; whether it happened is not known")
-        self._row.leave(row.touches, keys)
-        slot.reply = reply
-        self._unsent_bytes += len(reply)
-        if not self._pump_due:
-            # Replies of the same moment leave in one piece.
-            self._pump_due = True
-            self.loop.call_soon(self._pump_later)
+        except Exception as failed:  # noqa: BLE001 - also a defect of ours is answered
+            reply = error_reply(failed)
+        slot.fill(reply)
 
-    def _pump_later(self) -> None:
-        self._pump_due = False
-        if not self._finished:
+    def replied(self, row: Row, keys: list[bytes], reply: bytes) -> None:
+        """A command has its reply. Those of one moment leave in one piece."""
+        self._row.leave(row.touches, keys)
+        self._unsent_bytes += len(reply)
+        if not self._reply_due:
+            self._reply_due = True
+            self.door.owes(self)
+
+    def pay(self) -> None:
+        """Send the replies that have come, and go on with what waited for them."""
+        self._reply_due = False
+        if self._finished:
+            return
+        self._flush()
+        if self._held or self._reading_paused or self._at_eof or self.parser.in_command:
             self._pump()
 
     def _throttle(self) -> None:
@@ -278,7 +332,7 @@ class Connection(asyncio.Protocol):
     # Replies out ------------------------------------------------------------------------------------------------------
 
     def _answer(self, reply: bytes) -> None:
-        self._slots.append(_Slot(reply))
+        self._slots.append(reply)
         self._unsent_bytes += len(reply)
 
     def _end_with(self, last: bytes) -> None:
@@ -288,11 +342,17 @@ class Connection(asyncio.Protocol):
 
     def _flush(self) -> None:
         """Send the replies whose turn has come; hang up after the last one."""
+        slots = self._slots
         ready = []
-        while self._slots and self._slots[0].reply is not None:
-            ready.append(self._slots.popleft().reply or b"")
+        while slots:
+            first = slots[0]
+            reply = first if isinstance(first, bytes) else first.reply
+            if reply is None:
+                break
+            ready.append(reply)
+            slots.popleft()
         if ready:
-            piece = b"".join(ready)
+            piece = b"".join(ready) if len(ready) > 1 else ready[0]
             self._unsent_bytes -= len(piece)
             self.transport.write(piece)
         if self._ending and not self._slots and not self._finished:

@@ -194,7 +194,7 @@ class RequestParser:
     @property
     def in_command(self) -> bool:
         """Whether bytes wait that are no whole command yet, or that nobody has asked for."""
-        return self._strict.in_command or bool(self.unread_bytes)
+        return self._at < len(self._chunk) or self._strict.in_command
 
     @property
     def unread_bytes(self) -> int:

@@ -4,11 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Iterable
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from kvsim.core.operation import AnyOperation, AnyResult, Item, Key, OperationError, Page, RequestId, Scan
-from kvsim.real.doors.local import DoorInfo, Local, RequestNumbers
+from kvsim.core.operation import (
+    AlreadyExists,
+    AnyOperation,
+    AnyResult,
+    Item,
+    Key,
+    Mismatch,
+    NotFound,
+    OperationError,
+    Page,
+    RequestId,
+    Scan,
+)
+from kvsim.real.doors.local import DoorInfo, Ended, Local, RequestNumbers
+from kvsim.real.doors.resp_replies import error
+
+log = logging.getLogger(__name__)
 
 SCAN_PAGE_KEYS = 100
 AT_ONCE = 16
@@ -25,6 +42,32 @@ def error_text(failed: OperationError) -> str:
     return f"{_PREFIX.get(failed.code, 'ERR')} {failed.detail}"
 
 
+def error_reply(failed: Exception) -> bytes:
+    """The error that a client gets; for a defect of kvsim's own, which is logged, one of unknown outcome."""
+    if isinstance(failed, OperationError):
+        return error(error_text(failed))
+    log.error("a command failed by a defect of kvsim", exc_info=failed)
+    return error("UNKNOWN kvsim failed at this command; whether it happened is not known")
+
+
+class Single(NamedTuple):
+    """A command that is one operation, as most are: it needs no coroutine."""
+
+    operation: AnyOperation
+    reply: Callable[[AnyResult, int], bytes]
+    """What the client gets for this result, in this version of the protocol."""
+    unmet: bytes = b""
+    """The reply when the operation's condition did not hold; empty: an error like any other."""
+
+    def reply_to(self, ended: Ended, protocol: int) -> bytes:
+        """What the client gets for what became of the operation."""
+        if not isinstance(ended, Exception):
+            return self.reply(ended, protocol)
+        if self.unmet and isinstance(ended, AlreadyExists | NotFound | Mismatch):
+            return self.unmet
+        return error_reply(ended)
+
+
 @dataclass(slots=True)
 class Store:
     """The store behind a RESP door: performs operations under request numbers of the door's own."""
@@ -39,8 +82,12 @@ class Store:
 
     async def perform(self, operation: AnyOperation) -> AnyResult:
         """Do one operation. Raises an OperationError."""
-        self.info.limits.check(operation)
+        self.check(operation)
         return await self.local.perform(operation)
+
+    def check(self, operation: AnyOperation) -> None:
+        """Raise `TooLarge` for what is beyond the limits."""
+        self.info.limits.check(operation)
 
     async def perform_each(self, operations: Iterable[AnyOperation]) -> AsyncIterator[AnyResult | OperationError]:
         """Do many, some at a time, and give what becomes of each in order."""

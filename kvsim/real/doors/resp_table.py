@@ -9,10 +9,11 @@ from kvsim.real.doors import resp_commands, resp_greetings
 from kvsim.real.doors.key_order import Touches
 from kvsim.real.doors.resp_greetings import shown, wrong_arity
 from kvsim.real.doors.resp_replies import array, bulk, error, integer, mapping, nil, status
-from kvsim.real.doors.resp_session import Session
+from kvsim.real.doors.resp_session import Session, Single
 
 Arguments = list[bytes]
-Handler = Callable[[Session, Arguments], "bytes | Coroutine[Any, Any, bytes]"]
+Handler = Callable[[Session, Arguments], "bytes | Single | Coroutine[Any, Any, bytes]"]
+"""Gives the reply, or what it takes: one operation, or a coroutine for what is more."""
 
 
 class Row(NamedTuple):
