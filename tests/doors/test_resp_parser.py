@@ -88,6 +88,20 @@ def test_any_split_of_the_bytes_gives_the_same_commands(sent: list[list[bytes]],
     assert read(RequestParser(ROOMY), pieces) == sent
 
 
+def test_a_flood_of_small_commands_is_not_all_taken_apart_at_once() -> None:
+    parser = RequestParser(ROOMY)
+    flood = packed([[b"PING"]]) * 20_000
+    tracemalloc.start()
+    try:
+        parser.feed(flood)
+        assert parser.next() == [b"PING"]
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 3 * len(flood)
+    assert read(parser, [b""]) == [[b"PING"]] * 19_999
+
+
 @given(st.lists(fragments | st.binary(max_size=3), max_size=10).map(b"".join), cuts)
 def test_both_paths_agree_on_any_bytes_in_any_pieces(data: bytes, at: list[int]) -> None:
     for limits in (ROOMY, TIGHT, NO_LINES):
@@ -97,12 +111,13 @@ def test_both_paths_agree_on_any_bytes_in_any_pieces(data: bytes, at: list[int])
         assert read(RequestParser(limits), cut(data, at)) == expected
 
 
-def test_hiredis_reads_ordinary_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ordinary_commands_take_the_quick_way(monkeypatch: pytest.MonkeyPatch) -> None:
     def unwanted(self: StrictParser) -> None:
         assert not self.in_command
 
     monkeypatch.setattr(StrictParser, "next", unwanted)
-    assert read(RequestParser(ROOMY), [packed([[b"GET", b"k"]] * 3)]) == [[b"GET", b"k"]] * 3
+    sent = [[b"GET", b"k"]] * 300
+    assert read(RequestParser(ROOMY), [packed(sent)]) == sent
 
 
 @pytest.mark.parametrize(

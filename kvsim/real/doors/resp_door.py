@@ -123,7 +123,11 @@ class _Slot:
     def ended(self, ended: Ended) -> None:
         """The operation has ended."""
         assert self._single is not None
-        self.fill(self._single.reply_to(ended, self._connection.session.protocol))
+        try:
+            reply = self._single.reply_to(ended, self._connection.session.protocol)
+        except Exception as failed:  # noqa: BLE001 - also a defect of ours is answered
+            reply = error_reply(failed)
+        self.fill(reply)
 
     def fill(self, reply: bytes) -> None:
         """The reply is here; it leaves when its turn has come."""

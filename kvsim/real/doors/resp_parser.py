@@ -1,4 +1,4 @@
-"""Reads Redis' requests from bytes: a strict parser that knows every limit, and hiredis' fast one, supervised.
+"""Reads Redis' requests from bytes: a strict parser that knows every limit, and a quick one for what is ordinary.
 
 A request is an array of bulk strings, `*2 $3 GET $1 k` with a line end after each part, or a line of words ("inline")
 as people type them into telnet. Errors are worded as Redis words them.
@@ -8,10 +8,8 @@ Specification: https://redis.io/docs/latest/develop/reference/protocol-spec/
 from __future__ import annotations
 
 import re
+from collections import deque
 from dataclasses import dataclass
-from typing import Any, cast
-
-import hiredis
 
 from kvsim.real.doors.inline_words import split_words
 
@@ -171,88 +169,75 @@ class StrictParser:
             raise ProtocolError(str(error)) from None
 
 
-_NOTHING = object()
-# hiredis allocates a list of N when it reads *N (or a map, a set, a push), however few bytes follow.
-_LARGE_COUNT = re.compile(rb"[*%~>|][0-9]{5}")
+_COUNTS = {b"*%d" % count: count for count in range(1, 33)}
+"""The first lines of ordinary commands."""
+_LINES_AT_ONCE = 512
+"""So that what a client sends at once is not all turned into many small objects before there is room for it."""
 
 
 class RequestParser:
-    """The parser of a connection: hiredis for whole ordinary commands, StrictParser for whatever is not.
+    """The parser of a connection: ordinary commands that have come whole are cut at their line ends, in one go.
 
-    hiredis reads *replies*, so it also takes what is no request. Therefore each of its commands is packed again and
-    compared with the bytes it came from; where they differ, the strict parser judges these bytes. So both always agree.
+    What they are cut into must be what a client would have sent for these arguments; where it is not, since a value has
+    line ends of its own or the bytes are no request, StrictParser judges them. So both always agree.
     """
 
     def __init__(self, limits: ParserLimits) -> None:
         self.limits = limits
         self._strict = StrictParser(limits)
-        self._strict_once = False
-        self._chunk = b""
-        self._at = 0
-        self._reader: hiredis.Reader | None = None
+        self._half = False
+        """Whether the strict parser reads a command that began in one piece and ends in another."""
+        self._ready: deque[Command] = deque()
+        self._rest = b""
+        """What follows the commands that are ready."""
 
     @property
     def in_command(self) -> bool:
         """Whether bytes wait that are no whole command yet, or that nobody has asked for."""
-        return self._at < len(self._chunk) or self._strict.in_command
+        return bool(self._ready or self._rest) or self._strict.in_command
 
     @property
     def unread_bytes(self) -> int:
-        """How many bytes wait."""
-        return self._strict.unread_bytes + len(self._chunk) - self._at
+        """How many bytes wait to be read."""
+        return len(self._rest) + self._strict.unread_bytes
 
     def feed(self, data: bytes) -> None:
         """Take the next piece."""
         if self._strict.in_command:
             self._strict.feed(data)
-            self._strict_once = True
+            self._half = True
         else:
-            self._open(self._chunk[self._at :] + data)
+            self._rest += data
 
     def next(self) -> Command | None:
         """The next whole command, None when more bytes are needed. Raises ProtocolError or ForeignProtocol."""
-        if self._reader is not None:
-            command = self._fast()
-            if command is not None:
-                return command
+        if self._rest and not self._ready:
+            self._cut()
+        if self._ready:
+            return self._ready.popleft()
         command = self._strict.next()
-        if command is not None and self._strict_once:
-            # It began in one piece and ended in the next; what follows it may be hiredis' again.
-            self._strict_once = False
-            self._open(self._strict.take_rest())
+        if command is not None and self._half:
+            self._half = False
+            self._rest = self._strict.take_rest()
         return command
 
-    def _open(self, chunk: bytes) -> None:
-        """At a border between commands: choose who reads this."""
-        if chunk[:1] == b"*" and len(chunk) <= self.limits.command_bytes and not _LARGE_COUNT.search(chunk):
-            self._chunk, self._at = chunk, 0
-            if self._reader is None:
-                self._reader = hiredis.Reader(notEnoughData=_NOTHING)
-            self._reader.feed(chunk)
-        else:
-            self._leave_fast()
-            self._strict.feed(chunk)
-
-    def _fast(self) -> Command | None:
-        """hiredis' next command; None when there is none or when the strict parser must go on."""
-        reader = self._reader
-        while reader is not None and self._at < len(self._chunk):
-            command: Any = _NOTHING
-            try:
-                command = reader.gets()
-                packed = b"" if command is _NOTHING else hiredis.pack_command(tuple(command))
-            except (hiredis.ProtocolError, TypeError):
-                packed = b""
-            if not packed or not self._chunk.startswith(packed, self._at) or len(command) > self.limits.elements:
-                rest = self._chunk[self._at :]
-                self._leave_fast()
-                self._strict.feed(rest)
-                return None
-            self._at += len(packed)
-            if command:
-                return cast(Command, command)
-        return None
-
-    def _leave_fast(self) -> None:
-        self._reader = None
-        self._chunk, self._at = b"", 0
+    def _cut(self) -> None:
+        """Cut off whole ordinary commands; when the first is none, leave all to the strict parser."""
+        rest, self._rest = self._rest, b""
+        if len(rest) <= self.limits.command_bytes:
+            lines = rest.split(b"\r\n", _LINES_AT_ONCE)
+            begin, last = 0, len(lines) - 1
+            while begin < last:
+                count = _COUNTS.get(lines[begin], 0)
+                end = begin + 1 + 2 * count
+                if not 0 < count <= self.limits.elements or end > last:
+                    break
+                args = lines[begin + 2 : end : 2]
+                if lines[begin + 1 : end : 2] != [b"$%d" % len(arg) for arg in args]:
+                    break
+                self._ready.append(args)
+                begin = end
+            if begin:
+                self._rest = b"\r\n".join(lines[begin:])
+                return
+        self._strict.feed(rest)

@@ -7,7 +7,8 @@ import itertools
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+
+import msgspec
 
 from kvsim.core.operation import (
     AlreadyExists,
@@ -50,7 +51,7 @@ def error_reply(failed: Exception) -> bytes:
     return error("UNKNOWN kvsim failed at this command; whether it happened is not known")
 
 
-class Single(NamedTuple):
+class Single(msgspec.Struct, frozen=True, gc=False):
     """A command that is one operation, as most are: it needs no coroutine."""
 
     operation: AnyOperation
