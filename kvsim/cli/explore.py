@@ -20,7 +20,10 @@ EXIT = {"not_refuted": 0, "refuted": 1, "unknown": 3}
 
 def explore(
     experiment: Annotated[
-        str, typer.Argument(metavar="FILE|NAME", help=r"An experiment's file; its \[explore] says what is asked.")
+        str,
+        typer.Argument(
+            metavar="FILE|NAME|RUN", help=r"An experiment's file; its \[explore] says what is asked. Or a run's folder."
+        ),
     ],
     for_: Annotated[str, typer.Option("--for", help="How long to search.")] = "60s",
     mode: Annotated[
@@ -32,6 +35,9 @@ def explore(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key: design.replication.w=1.")
     ] = None,
+    at: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Begin at this moment of a simulated run; FILE is its folder.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="For the random walks.")] = 0,
     out: Annotated[Path | None, typer.Option(help=r"Folder of the story \[default: out/NAME-explored].")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -42,13 +48,15 @@ def explore(
     3: not all was seen, or something that must happen in some schedule never did.
 
     Example: kvsim explore mine.toml --for 30s --bound crashes=1
+
+    Example: kvsim explore out/mine/runs/seed=0 --at 1.5s --bound timers=2
     """
     from kvsim.explore.explore import explore as search
 
     limit_ns = _limit_ns(for_)
     if mode not in ("auto", "dfs", "bfs", "pct"):
         raise typer.BadParameter(f"{mode!r} is no mode; there are auto, dfs, bfs, pct", param_hint="--mode")
-    scenario = read_file(experiment, [*(set_ or ()), *(f"explore.bounds.{pair}" for pair in bound or ())])
+    scenario = read_file(experiment, [*(set_ or ()), *(f"explore.bounds.{pair}" for pair in bound or ())], at)
     with _watched(quiet=json) as told:
         found = search(scenario, limit_ns, mode, seed, told)  # type: ignore[arg-type]
     folder = out or Path("out") / f"{scenario.name}-explored"
@@ -110,6 +118,8 @@ def _write(found: Exploration, folder: Path) -> Path:
     title = f"{found.scenario.name}: a schedule of {len(found.story.path)} steps"
     told = story(found.world, found.beginning, found.story.path, sentence, title)
     (folder / "story.md").write_text(told, encoding="utf-8")
+    if found.scenario.past is not None:
+        return folder  # a transcript begins with a new cluster
     plain = transcript(found.world, found.beginning, found.story.path, sentence)
     (folder / "transcript.txt").write_text(rerun(plain, "transcript.txt"), encoding="utf-8")
     return folder

@@ -26,10 +26,16 @@ quit"""
 
 def step(
     experiment: Annotated[
-        str, typer.Argument(metavar="FILE|NAME", help=r"An experiment's file; its \[explore] says what is asked.")
+        str,
+        typer.Argument(
+            metavar="FILE|NAME|RUN", help=r"An experiment's file; its \[explore] says what is asked. Or a run's folder."
+        ),
     ],
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key: design.replication.w=1.")
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Begin at this moment of a simulated run; FILE is its folder.")
     ] = None,
 ) -> None:
     """Choose by hand what happens next: messages, disks, timers, crashes.
@@ -40,7 +46,7 @@ def step(
     """
     from kvsim.explore.session import Session
 
-    _Terminal(Session(read_file(experiment, set_ or ()))).run()
+    _Terminal(Session(read_file(experiment, set_ or (), at))).run()
 
 
 class _Terminal:

@@ -10,7 +10,7 @@ from kvsim.check import Refuted, Undecided, durability, linearizable
 from kvsim.check.verdict import Verdict
 from kvsim.core.history import History
 from kvsim.explore.action import Action
-from kvsim.explore.clients import INVOKED, OK, Seen, history_of
+from kvsim.explore.clients import INVOKED, OK, Seen, client_of, history_of
 from kvsim.explore.scenario import Scenario
 from kvsim.explore.world import Outcome, State
 
@@ -28,7 +28,7 @@ class Always:
     """The judges of what the design promises; histories of few operations repeat, so verdicts are remembered."""
 
     def __init__(self, scenario: Scenario) -> None:
-        self.asks, self.clients = scenario.asks, scenario.clients
+        self.asks, self.clients, self.past = scenario.asks, scenario.clients, scenario.past
         claimed = {promise.judge for promise in scenario.design.promises()}
         self.judges = tuple(name for name in _JUDGES if name in claimed)
         self.undecided: dict[str, None] = {}
@@ -38,7 +38,7 @@ class Always:
         """Why these operations break a promise; empty where they do not. A longer history only breaks more."""
         found = self._verdicts.get(seen)
         if found is None:
-            found = self._verdicts[seen] = self._judged(history_of(seen, self.asks))
+            found = self._verdicts[seen] = self._judged(history_of(seen, self.asks, self.past))
         return found
 
     @property
@@ -58,9 +58,12 @@ class Always:
 
     def _in_words(self, sentence: str) -> str:
         """A witness of a world that has no time: clients by their names, and no moments."""
-        clients = self.clients
         timeless = re.sub(r" at [0-9.]+ s\b", "", sentence)
-        return re.sub(r"process (\d+)", lambda process: clients[int(process[1]) % len(clients)], timeless)
+        return re.sub(r"process (\d+)", self._name_of, timeless)
+
+    def _name_of(self, process: re.Match[str]) -> str:
+        at = client_of(int(process[1]), self.past, len(self.clients))
+        return process[0] if at is None else self.clients[at]
 
 
 class Goal(NamedTuple):

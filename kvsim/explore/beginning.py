@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from kvsim.core.invariant import Breach
 from kvsim.core.settings import SettingsError, nearest
 from kvsim.explore.action import Action, Kind
+from kvsim.explore.always import Always
 from kvsim.explore.world import PLENTY, Outcome, State, World
 
 MOST_STEPS = 10_000
@@ -21,7 +23,7 @@ class Beginning(NamedTuple):
 
 def begin(world: World) -> Beginning:
     """Do what `[explore] begin` says. Raises `SettingsError` for what makes no sense."""
-    state = world.first()
+    state = _first(world)
     path: list[Action] = []
     for at, text in enumerate(world.scenario.settings.begin):
         where = f"{world.scenario.name}: explore.begin[{at}]"
@@ -34,6 +36,21 @@ def begin(world: World) -> Beginning:
             raise SettingsError([f"{where}: {error}"]) from None
         state = _taken(world, state, action, path, where).state
     return Beginning(world.bounded(state), tuple(path))
+
+
+def _first(world: World) -> State:
+    """The first moment. Where a run led to it, that must not have broken anything."""
+    try:
+        state = world.first()
+    except Breach as breach:
+        raise _broken_before(world, str(breach)) from None
+    if why := Always(world.scenario).refutes(state.seen):
+        raise _broken_before(world, why)
+    return state
+
+
+def _broken_before(world: World, why: str) -> SettingsError:
+    return SettingsError([f"{world.scenario.name}: what came before breaks a promise already: {why}"])
 
 
 def _settled(world: World, state: State, path: list[Action]) -> State:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from kvsim.core.history import History, Recorder
 from kvsim.core.message import Failure, Message
-from kvsim.core.operation import ERRORS, CompareAndSet, Found, Page, Read, RequestId, Scan
+from kvsim.core.operation import ERRORS, CompareAndSet, Found, Page, Read, Scan
+from kvsim.explore.past import Past
 from kvsim.explore.scenario import Ask
+from kvsim.workload.source import token_of
 
 MOST_TRIES = 64
 INVOKED, OK, FAIL, INFO = range(4)
@@ -84,25 +86,63 @@ def _place(line: Seen) -> tuple[int, int, int]:
     return line[:3]
 
 
-def history_of(seen: Iterable[Seen], asks: Sequence[Sequence[Ask]]) -> History:
+def history_of(seen: Iterable[Seen], asks: Sequence[Sequence[Ask]], past: Past | None = None) -> History:
     """What the clients saw, as judges read it; a client in doubt goes on as another process."""
     recorder = Recorder()
-    process = list(range(len(asks)))
-    for time_ns, (what, client, position, value) in enumerate(seen):
+    process = processes(past, len(asks))
+    first = first_process(past)
+    begins_ns = 0
+    token: Callable[[Any], Any] = _as_it_is
+    if past is not None:
+        begins_ns, token = past.moment_ns, _token
+        for event in past.events:
+            if event.type == "invoke":
+                recorder.invoke(event.process, event.time_ns, event.op, event.key, event.value, event.expected)
+            else:
+                recorder.complete(event.process, event.time_ns, event.type, event.value)
+    for time_ns, (what, client, position, value) in enumerate(seen, begins_ns + 1):
         if what != INVOKED:
-            recorder.complete(process[client], time_ns, _OUTCOMES[what], value)
+            recorder.complete(process[client], time_ns, _OUTCOMES[what], token(value))
             if what == INFO:
-                process[client] += len(asks)
+                process[client] = max(process[client], first + client) + len(asks)
             continue
         operation = asks[client][position].operation
         name: Any = str(operation.__struct_config__.tag)
         if isinstance(operation, Scan):
             continue  # no judge here reads scans; the answer has no invocation then
         expected = operation.expected if isinstance(operation, CompareAndSet) else None
-        recorder.invoke(process[client], time_ns, name, operation.key, getattr(operation, "value", None), expected)
+        written = token(getattr(operation, "value", None))
+        recorder.invoke(process[client], time_ns, name, operation.key, written, token(expected))
     return recorder.history
 
 
-def request_of(ask: Ask) -> RequestId:
-    """The name of an operation."""
-    return ask.operation.request
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _token(value: Any) -> Any:
+    """What a workload's value is in a history."""
+    return token_of(value) if isinstance(value, bytes) else value
+
+
+def first_process(past: Past | None) -> int:
+    """The first process that the past does not know."""
+    if past is None:
+        return 0
+    return 1 + max([*(each.process for each in past.opens), *(event.process for event in past.events)], default=-1)
+
+
+def processes(past: Past | None, clients: int) -> list[int]:
+    """Which process each client is at first: those who were in the middle of something go on as who they were."""
+    known = [each.process for each in past.opens] if past is not None else []
+    first = first_process(past)
+    return [*known, *range(first + len(known), first + clients)]
+
+
+def client_of(process: int, past: Past | None, clients: int) -> int | None:
+    """Which client this process is; None for one of the past alone."""
+    first = first_process(past)
+    if process >= first:
+        return (process - first) % clients
+    known = processes(past, clients)
+    return known.index(process) if process in known else None

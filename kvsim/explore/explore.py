@@ -167,8 +167,8 @@ def _shortened(run: _Run, found: Finding) -> tuple[Finding, World, Beginning]:
     """The finding made short, and the world in which it is told: one where nothing else is asked."""
     until_s = run.seconds + SHORTEN_FOR_S
     story = shortest(run.world, run.beginning.state, found, run.seed, lambda: run.seconds < until_s)
-    if any(action[0] == 0 for action in run.beginning.path):
-        return story, run.world, run.beginning  # the beginning has asked something itself
+    if run.world.scenario.past is not None or any(action[0] == 0 for action in run.beginning.path):
+        return story, run.world, run.beginning  # something has been asked before
     scenario, path = without_unasked(run.world.scenario, story.path)
     world = World(scenario, run.seed)
     beginning = begin(world)

@@ -13,6 +13,7 @@ import hashlib
 import types
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from operator import length_hint
 from typing import Any
 
 import msgspec
@@ -176,8 +177,12 @@ class _Walk:
 
     def _chance(self, thing: Chance) -> None:
         self._tokens.append(thing.path)
-        state = thing.uniform01.__self__.getstate()  # type: ignore[attr-defined]
-        self._tokens.append(str(hash(state)))
+        generator = _held(thing, "_random")
+        if generator is not None:
+            self._tokens.append(str(hash(generator.getstate())))
+        else:  # it makes none for its first draws
+            few = _held(thing, "_few")
+            self._tokens.append("untouched" if few is None else f"{length_hint(few)} of few")
 
     def _scope(self, thing: Scope) -> None:
         # Its coroutines are found where they wait.
@@ -202,6 +207,14 @@ class _Walk:
                 self.see(name, getattr(thing, name, None))
         if not seen:
             raise _NotUnderstood(type(thing).__qualname__)
+
+
+def _held(thing: Chance, name: str) -> Any:
+    """What it holds under this name; None where it holds nothing, which to ask for it would change."""
+    try:
+        return object.__getattribute__(thing, name)
+    except AttributeError:
+        return None
 
 
 _LOOKS: tuple[tuple[Any, Callable[[_Walk, Any], None]], ...] = (

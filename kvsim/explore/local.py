@@ -19,11 +19,15 @@ from kvsim.core.message import Channel, Envelope, Message, NodeId
 from kvsim.core.node import Node
 from kvsim.core.trace import Event
 from kvsim.core.waiting import Scope
+from kvsim.explore.clients import number_of
 from kvsim.explore.fingerprint import fingerprint_of
-from kvsim.explore.stepper import Failed, Recorded, Stepper
+from kvsim.explore.past import Alone, Past, relive
+from kvsim.explore.stepper import Failed, Recorded
 
 LIVE_NODES_KEPT = 4_096
 """Nodes kept where a history ends, in case it goes on; those kept longest go first, and can be run again."""
+LIVE_WITH_A_PAST_KEPT = 256
+"""The same where each holds all that a run has left in it."""
 CLIENT: NodeId = "client"
 
 Input = tuple[Any, ...]
@@ -99,20 +103,25 @@ class Locals:
         *,
         together: bool = False,
         merge: bool = True,
+        past: Past | None = None,
     ) -> None:
         self.parcels: list[Parcel] = []
         self.made = 0
         """Moments of nodes that were run, not remembered."""
         self._build, self._invariants, self._seed, self._together = build, invariants, seed, together
-        self._merge = merge
+        self._merge, self._past = merge, past
+        self._questions = (
+            {(each.client, each.number): number_of(at, 0, 0) for at, each in enumerate(past.opens)} if past else {}
+        )
+        self._kept = LIVE_WITH_A_PAST_KEPT if past else LIVE_NODES_KEPT
         self._known: dict[bytes, Local] = {}
         self._parcel_numbers: dict[tuple[NodeId, NodeId, Channel, bytes], int] = {}
-        self._live: dict[int, _Alone] = {}
+        self._live: dict[int, _Node] = {}
         self._encode = msgspec.msgpack.Encoder().encode
 
     def start(self, node: NodeId) -> Step:
-        """The node's beginning."""
-        return self._noted(_Alone(node, self._build, self._seed), None, ())
+        """The node's beginning, or where its past has brought it."""
+        return self._noted(self._first(node, compare=True), None, ())
 
     def after(self, local: Local, given: Input) -> Step:
         """What this input leads to."""
@@ -123,9 +132,18 @@ class Locals:
             step = local.steps[given] = self._noted(alone, local, given)
         return step
 
-    def _again(self, local: Local) -> _Alone:
+    def _first(self, node: NodeId, *, compare: bool) -> _Node:
+        """The node at its beginning."""
+        if self._past is None:
+            return _Node(node, self._build, self._seed)
+        alone = _Node(node, self._build, self._seed, begun=False)
+        relive(alone, self._past.lives[node], compare=compare)
+        alone.note = alone.keep
+        return alone
+
+    def _again(self, local: Local) -> _Node:
         """The node run anew up to here."""
-        alone = _Alone(local.node, self._build, self._seed)
+        alone = self._first(local.node, compare=False)
         for given in local.inputs():
             alone.sent.clear()
             alone.happened.clear()
@@ -134,7 +152,7 @@ class Locals:
         alone.happened.clear()
         return alone
 
-    def _give(self, alone: _Alone, given: Input) -> None:
+    def _give(self, alone: _Node, given: Input) -> None:
         host = alone.hosts[alone.node]
         if self._together:
             host.clock_ns = given[-1]
@@ -157,7 +175,7 @@ class Locals:
         else:
             alone.restart(alone.node)
 
-    def _noted(self, alone: _Alone, before: Local | None, given: Input) -> Step:
+    def _noted(self, alone: _Node, before: Local | None, given: Input) -> Step:
         """Where the node is now, and what it did to come here."""
         self.made += 1
         host = alone.hosts[alone.node]
@@ -176,8 +194,10 @@ class Locals:
         for to, envelope, channel in alone.sent:
             if to == CLIENT:
                 answers.append((envelope.answers, envelope.message))
-            else:
-                number = self._number(Parcel(alone.node, to, envelope, channel))
+            elif (to, envelope.answers) in self._questions:
+                answers.append((self._questions[to, envelope.answers], envelope.message))
+            elif self._past is None or to in self._past.lives:  # others are clients whom nobody waits for
+                number = self.number(Parcel(alone.node, to, envelope, channel))
                 sent.append((to, number, channel is Channel.DATAGRAM))
         events = tuple(happened.event for happened in alone.happened if isinstance(happened, Recorded))
         failure = next((happened.error for happened in alone.happened if isinstance(happened, Failed)), None)
@@ -187,23 +207,24 @@ class Locals:
         self._keep(local, alone)
         return Step(local, tuple(sent), tuple(answers), events, failure)
 
-    def _merged(self, local: Local, alone: _Alone) -> Local:
+    def _merged(self, local: Local, alone: _Node) -> Local:
         """An earlier moment of the same node from which the same follows, or else this one."""
         if not self._merge:
             return local
         key = fingerprint_of(alone, alone.hosts[alone.node])
         return local if key is None else self._known.setdefault(key, local)
 
-    def _number(self, parcel: Parcel) -> int:
+    def number(self, parcel: Parcel) -> int:
+        """The number of this parcel; equal ones have the same."""
         key = (parcel.sender, parcel.to, parcel.channel, self._encode(parcel.envelope))
         number = self._parcel_numbers.setdefault(key, len(self.parcels))
         if number == len(self.parcels):
             self.parcels.append(parcel)
         return number
 
-    def _keep(self, local: Local, alone: _Alone) -> None:
+    def _keep(self, local: Local, alone: _Node) -> None:
         self._live[local.number] = alone
-        if len(self._live) > LIVE_NODES_KEPT:
+        if len(self._live) > self._kept:
             del self._live[next(iter(self._live))]
 
     def program(self, local: Local) -> Node | None:
@@ -211,15 +232,15 @@ class Locals:
         return self._again(local).hosts[local.node].node
 
 
-class _Alone(Stepper):
-    """A world of one node; what it sends is noted and goes nowhere."""
+class _Node(Alone):
+    """A node by itself, and what it has sent since that was last looked at."""
 
-    def __init__(self, node: NodeId, build: Callable[[Host, Scope], Node], seed: int) -> None:
-        self.node = node
+    def __init__(self, node: NodeId, build: Callable[[Host, Scope], Node], seed: int, *, begun: bool = True) -> None:
         self.sent: list[tuple[NodeId, Envelope[Any], Channel]] = []
-        super().__init__((node,), build, (CLIENT,), seed)
+        super().__init__(node, build, (CLIENT,), seed, self.keep, begun=begun)
 
-    def send(self, sender: NodeId, to: NodeId, envelope: Envelope[Any], channel: Channel) -> None:
+    def keep(self, to: NodeId, envelope: Envelope[Any], channel: Channel) -> None:
+        """What is sent."""
         self.sent.append((to, envelope, channel))
 
     def next_timer(self) -> Any:

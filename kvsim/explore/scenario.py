@@ -21,6 +21,7 @@ from kvsim.core.operation import AnyOperation, RequestId
 from kvsim.core.settings import SettingsError, read_settings
 from kvsim.core.waiting import Scope
 from kvsim.explore.asked import operation_named
+from kvsim.explore.past import Past
 from kvsim.strategies.catalogue import assemble, cluster_of, read_design
 
 Few = Annotated[int, msgspec.Meta(ge=0, le=20)]
@@ -87,6 +88,8 @@ class Scenario(NamedTuple):
     settings: ExploreSettings
     table: Mapping[str, Any]
     """The design as the file says it."""
+    past: Past | None = None
+    """Where the world begins in the middle of a run."""
 
     @property
     def nodes(self) -> tuple[NodeId, ...]:

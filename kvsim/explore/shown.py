@@ -16,6 +16,10 @@ from kvsim.core.operation import ERRORS, Absent, RequestId
 from kvsim.core.settings import shown_duration
 from kvsim.core.version import Version
 
+LONGEST_BYTES = 64
+"""Values that are longer, such as a workload's padded ones, are cut."""
+SHOWN_BYTES = 16
+
 
 def line(struct: msgspec.Struct) -> str:
     """`quorum.store c1/1 x=1 @1.a`."""
@@ -65,6 +69,8 @@ def shown(value: Any) -> str:
     if isinstance(value, Enum):
         return shown(value.value)
     if isinstance(value, bytes):
+        if len(value) > LONGEST_BYTES:
+            return f"{shown(value[:SHOWN_BYTES])}…({len(value)} bytes)"
         text = text_of(value)
         return _word(text if isinstance(text, str) else f"b64:{text['b64']}")
     if isinstance(value, msgspec.Struct):

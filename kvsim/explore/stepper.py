@@ -5,7 +5,7 @@ Transcripts drive it by commands; whoever tries all orders of a small run drives
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -43,12 +43,13 @@ class Pending(msgspec.Struct, frozen=True):
 
 
 class DiskWork(msgspec.Struct, frozen=True):
-    """A sync or a replace that has not completed. `content` is what the file will durably hold then."""
+    """A sync, a replace or a slow append that has not completed. `content` is what the file will durably hold then;
+    None where that does not change."""
 
     number: int
     node: NodeId
     file: str
-    content: bytes
+    content: bytes | None
     done: Future[None]
 
 
@@ -104,10 +105,14 @@ class StepDisk:
         self.written: dict[str, bytes] = {}
         self.durable: dict[str, bytes] = {}
         self.is_full = False
+        self.appends_wait = False
+        """Whether an append, too, completes when that is chosen."""
+        self.full_at_first: Iterator[bool] = iter(())
+        """What is told first to who asks whether it is full."""
 
     def append(self, file: str, data: bytes) -> Future[None]:
         self.written[file] = self.written.get(file, b"") + data
-        return completed(None)
+        return self._world.begin_disk_work(self._node, file, None) if self.appends_wait else completed(None)
 
     def sync(self, file: str) -> Future[None]:
         return self._world.begin_disk_work(self._node, file, self.written.get(file, b""))
@@ -117,7 +122,7 @@ class StepDisk:
         return self._world.begin_disk_work(self._node, file, data)
 
     def full(self) -> bool:
-        return self.is_full
+        return next(self.full_at_first, self.is_full)
 
     def lose_power(self) -> None:
         """Keep only what was durable."""
@@ -133,6 +138,8 @@ class StepHost:
         self.step_disk = StepDisk(world, node_id)
         self.disk: Disk = self.step_disk
         self.clock_ns: Nanoseconds = 0
+        self.calendar_ns: Nanoseconds = EPOCH_NS
+        """What the calendar shows when the clock shows 0."""
         self.incarnation = 0
         self.node: Node | None = None
         self._world = world
@@ -142,7 +149,7 @@ class StepHost:
         return self.clock_ns
 
     def wall(self) -> Nanoseconds:
-        return EPOCH_NS + self.clock_ns
+        return self.calendar_ns + self.clock_ns
 
     def send(self, to: NodeId, envelope: Envelope[Any], channel: Channel = Channel.STREAM) -> None:
         if not self._scope.closed:
@@ -205,6 +212,8 @@ class Stepper:
         build: Callable[[Host, Scope], Node],
         clients: Sequence[NodeId] = ("client",),
         seed: int = 0,
+        *,
+        begun: bool = True,
     ) -> None:
         self.flights: dict[int, InFlight] = {}
         self.timers: dict[int, Pending] = {}
@@ -212,10 +221,10 @@ class Stepper:
         self.happened: list[Happening] = []
         self.hosts = {node: StepHost(self, node, seed) for node in nodes}
         self.clients = tuple(clients)
-        self._build = build
+        self.build = build
         self._number = 0
         self._cut: dict[tuple[NodeId, NodeId], None] = {}
-        for host in self.hosts.values():
+        for host in self.hosts.values() if begun else ():
             host.begin(build)
 
     def choices(self) -> list[Choice]:
@@ -236,7 +245,8 @@ class Stepper:
         else:
             del self.works[choice.number]
             host = self.hosts[choice.node]
-            host.step_disk.durable[choice.file] = choice.content
+            if choice.content is not None:
+                host.step_disk.durable[choice.file] = choice.content
             host.feed(lambda _: choice.done.complete(None))
 
     def drop(self, flight: InFlight) -> None:
@@ -258,7 +268,7 @@ class Stepper:
 
     def restart(self, node: NodeId) -> None:
         """Start a node that is down."""
-        self.hosts[node].begin(self._build)
+        self.hosts[node].begin(self.build)
 
     def lose_peer(self, node: NodeId, peer: NodeId) -> None:
         """A node learns that its stream to a peer broke."""
@@ -307,7 +317,7 @@ class Stepper:
         self.timers[number] = Pending(number, node, due_ns, call)
         return StepTimer(self.timers, number)
 
-    def begin_disk_work(self, node: NodeId, file: str, content: bytes) -> Future[None]:
+    def begin_disk_work(self, node: NodeId, file: str, content: bytes | None) -> Future[None]:
         """Remember a disk operation to come."""
         number = self._next()
         work = DiskWork(number, node, file, content, Future())

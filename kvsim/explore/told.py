@@ -201,6 +201,8 @@ def consequences(world: World, outcome: Outcome) -> list[str]:
 def story(world: World, beginning: Beginning, path: Sequence[Action], why: str, title: str) -> str:
     """The schedule as `story.md`: numbered steps in words."""
     lines = [f"# {title}", "", f"**{why[:1].upper()}{why[1:]}.**", ""]
+    if world.scenario.past is not None:
+        lines += [f"Before this, the run up to {world.scenario.past.words}.", ""]
     if beginning.path:
         said = ", ".join(f"`{text}`" for text in world.scenario.settings.begin)
         lines += [f"Before this, {len(beginning.path)} steps that are always the same: {said}.", ""]

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from kvsim.core.invariant import Breach, Claims, Invariants, Moment, agreed
-from kvsim.core.message import Message
+from kvsim.core.message import Channel, Message
 from kvsim.core.operation import Perform
 from kvsim.core.trace import Event
 from kvsim.explore.action import BUDGET, Action, Footprint, Kind
@@ -25,7 +25,8 @@ from kvsim.explore.clients import (
     number_of,
     told,
 )
-from kvsim.explore.local import Local, Locals, Step, is_defect
+from kvsim.explore.local import Local, Locals, Parcel, Step, is_defect
+from kvsim.explore.past import Past
 from kvsim.explore.scenario import BUDGETS, Scenario
 
 BROKEN = -3
@@ -89,7 +90,9 @@ class World:
         self.invariants: Invariants | None = scenario.replication.invariants(
             scenario.design["replication"].settings, scenario.design, scenario.cluster
         )
-        self.locals = Locals(scenario.build, self.invariants, seed, together=self.together, merge=merge)
+        self.locals = Locals(
+            scenario.build, self.invariants, seed, together=self.together, merge=merge, past=scenario.past
+        )
         self._canonical: dict[tuple[Seen, ...], tuple[Seen, ...]] = {}
 
     # ---- The beginning
@@ -103,8 +106,40 @@ class World:
             tuple(step.local for step in steps), empty, empty, (Client(),) * len(self.scenario.clients), (),
             (PLENTY,) * (len(BUDGETS) + 1), {}, 0, 0,
         )  # fmt: skip
+        if self.scenario.past is not None:
+            return self._with_past(state, self.scenario.past)
         for at, step in enumerate(steps):
             state, _ = self._sent(state, at, step)
+        return state
+
+    def _with_past(self, state: State, past: Past) -> State:
+        """The moment at which a run has left everything."""
+        streams, datagrams = list(state.streams), list(state.datagrams)
+        for each in past.on_the_way:
+            link = self.place[each.sender] * self.size + self.place[each.to]
+            if not state.locals[self.place[each.to]].is_up:
+                continue
+            if each.envelope is None:
+                streams[link] += (BROKEN,)
+                continue
+            parcel = self.locals.number(Parcel(each.sender, each.to, each.envelope, each.channel))
+            queues = datagrams if each.channel is Channel.DATAGRAM else streams
+            queues[link] += (parcel,)
+        clients = list(state.clients)
+        for at, each_open in enumerate(past.opens):
+            if each_open.arrived:
+                place = self.place[each_open.door]
+                live = ((0, place),) if each_open.alive or each_open.answer is not None else ()
+                doubt = each_open.again or not each_open.alive
+                clients[at] = Client(1, True, 1, live, doubt, state.locals[place].incarnation)
+        state = state._replace(
+            streams=tuple(streams), datagrams=tuple(datagrams), clients=tuple(clients), clock_ns=past.moment_ns,
+        )  # fmt: skip
+        for local in state.locals:
+            state = self._with_claims(state, local)
+        for at, each_open in enumerate(past.opens):
+            if each_open.answer is not None:
+                state, _ = self._answered(state, Footprint(0), number_of(at, 0, 0), each_open.answer)
         return state
 
     def bounded(self, state: State) -> State:
@@ -381,16 +416,21 @@ class World:
         assert self.invariants is not None
         try:
             if local.claims != before.claims:
-                claims = agreed(state.claims, local.claims)
-                if claims is not state.claims:
-                    key = hash(frozenset((*subject, claim.says) for subject, claim in claims.items()))  # type: ignore[misc]
-                    state = state._replace(claims=claims, claims_key=key)
+                state = self._with_claims(state, local)
             states = {node.node: node.state for node in state.locals}
             disks = {node.node: node.disk for node in state.locals}
             self.invariants.check(Moment(states, disks, state.claims, self.nodes[at], events))
         except Breach as breach:
             return state, str(breach)
         return state, ""
+
+    def _with_claims(self, state: State, local: Local) -> State:
+        """The moment with what a node claims for good. Raises `Breach` where that contradicts what was claimed."""
+        claims = agreed(state.claims, local.claims)
+        if claims is state.claims:
+            return state
+        key = hash(frozenset((*subject, claim.says) for subject, claim in claims.items()))  # type: ignore[misc]
+        return state._replace(claims=claims, claims_key=key)
 
     def _canonically(self, seen: tuple[Seen, ...]) -> tuple[Seen, ...]:
         found = self._canonical.get(seen)

@@ -55,7 +55,8 @@ class SimHost:
         """Messages that its node was given, over all lives."""
         self.busy_ns: Nanoseconds = 0
         """How long its CPU has worked, over all cores."""
-        self._build = build
+        self.build = build
+        """Makes the program of the next life."""
         self._push, self._next_id = engine.push, engine.next_id
         self.factor = settings.slower.get(id, 1.0)
         """How many times as long as stated the CPU's work takes."""
@@ -75,6 +76,11 @@ class SimHost:
         """The node's program; None while it is down."""
         return self.life.program if self.life is not None else None
 
+    @property
+    def unheard(self) -> tuple[NodeId, ...]:
+        """Peers whose stream broke, of which the node will hear as soon as its CPU is free."""
+        return tuple(item for item in self._waiting if not isinstance(item, Packet))
+
     # Lives ------------------------------------------------------------------------------------------------------------
 
     def restart(self) -> None:
@@ -87,7 +93,7 @@ class SimHost:
         self.network.restarted(self.id)
         if self.incarnation > 1 and self.observer.wants(Restarted):
             self.observer.record(self.id, Restarted(self.incarnation))
-        life.begin(self._build, Recovered(self.storage.contents(), self.incarnation))
+        life.begin(self.build, Recovered(self.storage.contents(), self.incarnation))
 
     def crash(self) -> None:
         """Lose power: the node is inert from now on, its memory is gone, its disk keeps what was synced."""
