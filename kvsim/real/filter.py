@@ -64,15 +64,14 @@ class LinkFilter:
         self.path, self.chance, self.now, self.after = path, chance, now, after
         self.faults: dict[NodeId, LinkFault] = {}
         self.dropped = self.overflows = 0
+        self.concerned: frozenset[NodeId] = frozenset()
+        """Peers whose messages must pass here: a fault stands, or earlier ones are still held."""
         self._streams: dict[NodeId, _HeldStream] = {}
 
     def install(self, faults: Mapping[NodeId, LinkFault]) -> None:
         """Put these faults in the place of all that stand; none heals everything."""
         self.faults = dict(faults)
-
-    def concerns(self, peer: NodeId) -> bool:
-        """Whether messages to this peer must pass here: a fault stands, or earlier ones are still held."""
-        return bool(self.faults or self._streams) and (peer in self.faults or peer in self._streams)
+        self._note_concerned()
 
     def transmit(self, to: NodeId, payload: bytes, channel: Channel) -> None:
         """Let through, hold up or drop."""
@@ -98,6 +97,10 @@ class LinkFilter:
     def emptied(self, peer: NodeId) -> None:
         """A stream holds nothing more."""
         del self._streams[peer]
+        self._note_concerned()
+
+    def _note_concerned(self) -> None:
+        self.concerned = frozenset((*self.faults, *self._streams))
 
     def _arrive(self, to: NodeId, payload: bytes) -> None:
         if self.faults.get(to, HEALED).cut:  # it was on its way when the cut came

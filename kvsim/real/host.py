@@ -87,7 +87,7 @@ class RealHost:
         payload = self._encode(envelope)
         self.messages_sent += 1
         self.bytes_sent += len(payload)
-        if self.filter.concerns(to):
+        if to in self.filter.concerned:
             self.filter.transmit(to, payload, channel)
         else:
             self.transmit(to, payload, channel)

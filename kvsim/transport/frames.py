@@ -20,7 +20,7 @@ GREETING_LIMIT_BYTES = 4_096
 """The largest payload that is taken from someone who has not said who he is."""
 
 _HEADER = struct.Struct(">II")
-_pack = _HEADER.pack
+_pack, _unpack = _HEADER.pack, _HEADER.unpack_from
 HEADER_BYTES = _HEADER.size
 
 
@@ -28,16 +28,11 @@ class CorruptFrame(Exception):
     """The bytes are no frame: too long, or damaged on the way. What follows cannot be trusted: the stream is closed."""
 
 
-def header(payload: bytes) -> bytes:
-    """What travels before this payload. Raises `ValueError` beyond the limit: the receiver would refuse it."""
+def framed(payload: bytes) -> bytes:
+    """The payload as it travels. Raises `ValueError` beyond the limit: the receiver would refuse it."""
     if len(payload) > FRAME_LIMIT_BYTES:
         raise ValueError(f"a message of {len(payload)} bytes is beyond a frame's {FRAME_LIMIT_BYTES}; send it in parts")
-    return _pack(len(payload), crc32(payload))
-
-
-def framed(payload: bytes) -> bytes:
-    """The payload as it travels. Raises `ValueError` beyond the limit."""
-    return header(payload) + payload
+    return _pack(len(payload), crc32(payload)) + payload
 
 
 class FrameReader:
@@ -61,7 +56,7 @@ class FrameReader:
         at, size = 0, len(buffer)
         self._needed = HEADER_BYTES
         while size - at >= HEADER_BYTES:
-            length, checksum = _HEADER.unpack_from(buffer, at)
+            length, checksum = _unpack(buffer, at)
             if length > self.limit_bytes:
                 raise CorruptFrame(f"a frame of {length} bytes, where {self.limit_bytes} are allowed")
             start = at + HEADER_BYTES
