@@ -45,20 +45,21 @@ class _Stopped(BaseException):
 
 
 class _Compared:
-    """Takes the lines of a trace as they are written, and stops the run at the first that the file does not have."""
+    """Takes the lines of a trace, many at a time, and stops the run at the first that the file does not have."""
 
     def __init__(self, left: BinaryIO) -> None:
         self._left = left
         self.lines = 0
         self.difference: Difference | None = None
 
-    def write(self, line: bytes) -> int:
-        was = self._left.readline()
-        if was != line:
-            self.difference = Difference(TRACE, self.lines + 1, _text(was), _text(line))
-            raise _Stopped
-        self.lines += 1
-        return len(line)
+    def write(self, block: bytes) -> int:
+        for line in block.splitlines(keepends=True):
+            was = self._left.readline()
+            if was != line:
+                self.difference = Difference(TRACE, self.lines + 1, _text(was), _text(line))
+                raise _Stopped
+            self.lines += 1
+        return len(block)
 
     def finish(self) -> None:
         """The run is over: the file must be, too."""

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from kvsim.sim.network import Network
 
 
+STREAM = Channel.STREAM
+
+
 class Packet(msgspec.Struct, gc=False):
     """A message on its way."""
 
@@ -33,7 +36,7 @@ class Packet(msgspec.Struct, gc=False):
     sent_ns: Nanoseconds
     epoch: int
     """Which of the streams that the two ends have had one after the other."""
-    channel: Channel = Channel.STREAM
+    channel: Channel = STREAM
     lost: bool = False
     again_after_ns: Nanoseconds | None = None
 
@@ -117,9 +120,9 @@ class Link:
     # A large world has hundreds of thousands of links, so each is small.
     __slots__ = (
         "_accept", "_again", "_encode", "_engine", "_fifo", "_further", "_last_ns", "_latency", "_loss",
-        "_losses", "_may_send", "_next_id", "_nuisance", "_outbox", "_pipe", "_push", "_troubles", "_typical_ns",
-        "_way", "back", "bytes_sent", "clear", "datagrams_sent", "datagrams_settled", "dropped", "epoch", "network",
-        "plain", "sent", "settled", "source", "stall", "target", "unaware",
+        "_losses", "_may_send", "_next_id", "_nuisance", "_outbox", "_pipe", "_push", "_traced", "_troubles",
+        "_typical_ns", "_way", "back", "bytes_sent", "clear", "datagrams_sent", "datagrams_settled", "dropped",
+        "epoch", "network", "plain", "sent", "settled", "source", "stall", "target", "unaware",
     )  # fmt: skip
 
     back: Link
@@ -149,15 +152,15 @@ class Link:
         self.stall: Stall | None = None
         self.unaware = False
         """The other end crashed, and the source has not learned that the stream is gone."""
+        self._traced = False
         self.plain = self.clear = True
         """Nothing is unusual for what is sent, and nothing in the way of what arrives: messages take the short way."""
 
     def refresh(self) -> None:
         """Look again whether messages can take the short way."""
         network = self.network
-        unusual = (
-            network.observer.detailed or network.wire or network.at_sending or any(self._nuisance) or not self._fifo
-        )
+        self._traced = network.observer.detailed
+        unusual = network.wire or network.at_sending or any(self._nuisance) or not self._fifo
         self.plain = not (unusual or self.unaware or self.back.unaware)
         self.clear = not (network.at_arrival or self.stall) and self.target.up
 
@@ -184,6 +187,8 @@ class Link:
             self.settled += 1
             self.overflow(packet)
         elif self.plain:
+            if self._traced:
+                self.record_sent(packet)
             if at < self._last_ns:
                 at = self._last_ns
             else:
@@ -217,7 +222,7 @@ class Link:
         self.datagrams_sent += 1
         self.bytes_sent += size
         at = self._travel(leaves_ns, size, self._way)
-        if not self.plain:
+        if self._traced or not self.plain:
             at = self._judge(packet, at)
             if packet.again_after_ns is not None and not packet.lost:
                 self.datagrams_sent += 1
@@ -274,10 +279,13 @@ class Link:
 
     def record_sent(self, packet: Packet) -> None:
         """Tell the trace, and let the envelope carry the entry's number to the other end."""
-        message = packet.envelope.message
-        event = Sent(self.target.id, tag_of(message), packet.channel.value, packet.size_bytes, message)
+        envelope = packet.envelope
+        message = envelope.message
+        channel = "stream" if packet.channel is STREAM else "datagram"
+        kind = message.__struct_config__.tag  # as `tag_of`, without the call
+        event = Sent(self.target.id, kind, channel, packet.size_bytes, message)
         cause = self.network.observer.record(self.source.id, event)
-        packet.envelope = Envelope(message, packet.envelope.request, packet.envelope.answers, cause)
+        packet.envelope = Envelope(message, envelope.request, envelope.answers, cause)
 
     def _refuse(self, packet: Packet, at: Nanoseconds) -> None:
         """The stream is gone: a restarted peer answers with a reset, one that is down with silence."""
@@ -342,7 +350,7 @@ class Link:
         """A queue on the way is full: a datagram is dropped, a stream breaks."""
         self.network.overflows += 1
         self.drop(packet, "a queue is full")
-        if packet.channel is Channel.STREAM:
+        if packet.channel is STREAM:
             self.break_stream("a queue is full")
 
     # Sending again ----------------------------------------------------------------------------------------------------

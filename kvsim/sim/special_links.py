@@ -59,7 +59,7 @@ class Loopback(Link):
         packet = Packet(self, envelope, size, now, self.epoch)
         self.sent += 1
         self.bytes_sent += size
-        if not self.plain:
+        if self._traced or not self.plain:
             self._judge(packet, now)
         self.target.queue(packet)
 

@@ -103,13 +103,19 @@ class Simulation:
     def run(self, until_ns: Nanoseconds) -> None:
         """Let everything happen up to this time, this time included."""
         self._look_who_listens()
-        self.engine.advance(until_ns)
+        try:
+            self.engine.advance(until_ns)
+        finally:
+            self.observer.flush()
         self.observer.follow(0)
 
     def run_until(self, predicate: Callable[[], bool], limit_ns: Nanoseconds) -> bool:
         """Let things happen until the predicate holds, for at most so long; whether it does."""
         self._look_who_listens()
-        return self.engine.advance_while(lambda: not predicate(), self.now() + limit_ns)
+        try:
+            return self.engine.advance_while(lambda: not predicate(), self.now() + limit_ns)
+        finally:
+            self.observer.flush()
 
     def at(self, time_ns: Nanoseconds, call: Callable[[], None]) -> None:
         """Call at this true time, after what was issued for it before."""
