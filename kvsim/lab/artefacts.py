@@ -15,6 +15,7 @@ import msgspec
 from kvsim.check.verdict import Refuted, verdict_as_json
 from kvsim.core.settings import SettingsError
 from kvsim.lab.experiment import Experiment, Setup
+from kvsim.lab.initial import Initial
 from kvsim.lab.nemesis import with_faults_drawn
 from kvsim.lab.provenance import outside_files, outside_strategies, versions
 from kvsim.lab.run import Run
@@ -120,6 +121,7 @@ def describe_setup(setup: Setup) -> dict[str, Any]:
         "design": setup.design.described(),
         "cluster": msgspec.to_builtins(setup.cluster),
         **({} if setup.world is None else describe_world(setup.world)),
+        **({} if setup.initial == Initial() else {"initial": msgspec.to_builtins(setup.initial)}),
         "workload": msgspec.to_builtins(setup.workload),
         "faults": [msgspec.to_builtins(fault) for fault in setup.faults],
     }

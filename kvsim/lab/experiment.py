@@ -16,6 +16,7 @@ from kvsim.core.settings import SettingsError, nearest, read_settings
 from kvsim.lab.bundled import BundledFileNotFound, experiment_path, list_experiments
 from kvsim.lab.expect import Expectation, read_expectations
 from kvsim.lab.grid import Table, Vary, axes_of, parse_setting, points_of, set_key
+from kvsim.lab.initial import Initial
 from kvsim.lab.measures import MEASURES
 from kvsim.lab.toml_file import parse_table, read_text
 from kvsim.sim.checks import check_world
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 Trace = Literal["none", "first", "all"]
 """Of which runs to write what the nodes did."""
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000)]
-SECTIONS = ("design", "cluster", "network", "machines", "workload", "faults", "nemesis")
+SECTIONS = ("design", "cluster", "network", "machines", "initial", "workload", "faults", "nemesis")
 """What a point consists of."""
 RUNS_LIMIT = 10_000
 
@@ -55,6 +56,7 @@ class _Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cluster: dict[str, Any] | None = None
     network: dict[str, Any] | None = None
     machines: dict[str, Any] | None = None
+    initial: dict[str, Any] | None = None
     workload: dict[str, Any] | None = None
     faults: list[dict[str, Any]] | None = None
     nemesis: dict[str, Any] | None = None
@@ -73,6 +75,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cluster: dict[str, Any] = {}
     network: dict[str, Any] = {}
     machines: dict[str, Any] = {}
+    initial: dict[str, Any] = {}
     workload: dict[str, Any] = {}
     faults: list[dict[str, Any]] = []
     nemesis: dict[str, Any] | None = None
@@ -99,6 +102,8 @@ class Setup(NamedTuple):
     """The sections as written, the point's keys set: read again, they give this setup."""
     nemesis: NemesisSettings | None = None
     """Draws further faults for each run."""
+    initial: Initial = Initial()
+    """How the cluster is when the workload begins."""
 
     @property
     def label(self) -> str:
@@ -303,6 +308,11 @@ def read_setup(where: tuple[tuple[str, str], ...], table: Table, path: Path) -> 
     except SettingsError as error:
         problems += error.problems
     faults: list[Fault] = []
+    initial = Initial()
+    try:
+        initial = _read(Initial, table.get("initial", {}), file, "initial")
+    except SettingsError as error:
+        problems += error.problems
     nemesis: NemesisSettings | None = None
     try:
         nemesis = _read(NemesisSettings, table["nemesis"], file, "nemesis") if "nemesis" in table else None
@@ -310,6 +320,7 @@ def read_setup(where: tuple[tuple[str, str], ...], table: Table, path: Path) -> 
         problems += error.problems
     if design is not None:
         cluster = cluster_of(design, sized.nodes, sized.frontends)
+        problems += [f"{file}: initial.{problem}" for problem in initial.refusals(design, cluster)]
         places: Places | None = None
         try:
             kinds = [tag_of(kind) for kind in message_kinds(design)]
@@ -323,7 +334,7 @@ def read_setup(where: tuple[tuple[str, str], ...], table: Table, path: Path) -> 
             problems += error.problems
         problems += [f"{file}: nemesis.{problem}" for problem in _senseless(nemesis, design, cluster, places)]
         if not problems:
-            return Setup(where, design, cluster, world, workload, tuple(faults), table, nemesis)
+            return Setup(where, design, cluster, world, workload, tuple(faults), table, nemesis, initial)
     raise SettingsError(problems)
 
 

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import queue
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,9 +15,10 @@ from typing import Any
 from kvsim.client import AsyncClient
 from kvsim.core.chance import Chance
 from kvsim.core.design import Cluster
-from kvsim.core.message import SECOND, Nanoseconds
+from kvsim.core.message import SECOND, Nanoseconds, NodeId
 from kvsim.core.settings import SettingsError
 from kvsim.lab.experiment import Experiment, Setup
+from kvsim.lab.initial import Initial
 from kvsim.lab.observations import Costs, Observations, Stock, stock_from
 from kvsim.lab.real_driver import CONNECTED_CLIENTS, ClusterDriver, HttpDriver
 from kvsim.lab.real_faults import NodeCounts, RealFaults, refusals
@@ -29,6 +30,7 @@ from kvsim.real.process import loop_factory
 from kvsim.real.supervisor import Supervisor, SupervisorError, new_cluster_file
 from kvsim.sim.faults import Window
 from kvsim.strategies.catalogue import read_design
+from kvsim.transport.tcp import LAST_BACKOFF_S
 
 STRIDE_S = 0.05
 """How often it is looked whether a run is over, and a progress bar may move."""
@@ -72,6 +74,11 @@ def on_running_cluster(experiment: Experiment, url: str, status: Mapping[str, An
         problems.append(
             f"{file}: faults: --against hurts nobody's cluster; leave them out with --set faults=[], or leave out "
             "--against, and kvsim starts one of its own"
+        )
+    if any(setup.initial != Initial() for setup in experiment.setups):
+        problems.append(
+            f"{file}: initial: --against finds a cluster as it is and stops none of its nodes; leave out [initial], or "
+            "leave out --against"
         )
     varying = {
         name
@@ -180,6 +187,33 @@ class _OwnStage:
         self._cluster, self._setup = cluster, setup
         self._asking = ThreadPoolExecutor(1)
         self._counted: list[Future[Costs]] = []
+        self._steering: list[asyncio.Task[None]] = []
+
+    def stop_nodes(self, nodes: Sequence[NodeId], stopped: Callable[[], None]) -> None:
+        """Kill their processes."""
+        self._steer(self.counts.kill, nodes, stopped)
+
+    def start_nodes(self, nodes: Sequence[NodeId], started: Callable[[], None]) -> None:
+        """Start their processes again, when what was sent to them meanwhile has been given up."""
+        self._steer(self.counts.restart, nodes, started, LAST_BACKOFF_S)
+
+    def _steer(
+        self, what: Callable[[NodeId], None], nodes: Sequence[NodeId], then: Callable[[], None], wait_s: float = 0
+    ) -> None:
+        async def steer() -> None:
+            await asyncio.sleep(wait_s)
+            for node in nodes:
+                await asyncio.to_thread(what, node)
+            then()
+
+        self._steering.append(asyncio.get_running_loop().create_task(steer()))
+
+    def check(self) -> None:
+        """Raise what went wrong beside the story, if something did."""
+        self.faults.check()
+        for task in self._steering:
+            if task.done():
+                task.result()
 
     def install_faults(self) -> list[Window]:
         """Let the faults strike at their times, counted from now."""
@@ -206,6 +240,7 @@ class _OwnStage:
     async def close(self) -> None:
         """Stop all that goes on."""
         await self.faults.end()
+        await asyncio.gather(*self._steering, return_exceptions=True)
         self.driver.close()
         self._asking.shutdown()
 
@@ -229,6 +264,12 @@ class _ForeignStage:
     def __init__(self, client: AsyncClient) -> None:
         self.driver = HttpDriver(client, f"bench-{secrets.token_hex(4)}/")
 
+    def stop_nodes(self, nodes: Sequence[NodeId], stopped: Callable[[], None]) -> None:
+        """Refused before anything starts."""
+        raise AssertionError("on_running_cluster refuses [initial]")
+
+    start_nodes = stop_nodes
+
     def install_faults(self) -> list[Window]:
         """None."""
         return []
@@ -241,7 +282,7 @@ async def _play_own(cluster: Supervisor, setup: Setup, seed: int, progress: Prog
     stage = _OwnStage(cluster, setup, seed)
     try:
         story = Story(stage, setup, seed)
-        await _tell(story, progress, stage.faults.check)
+        await _tell(story, progress, stage.check)
         return story.seen(stage.costs(), stage.stock())
     finally:
         await stage.close()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import BinaryIO
 
 from kvsim.check.verdict import Verdict
-from kvsim.core.message import MILLISECOND, SECOND
+from kvsim.core.message import MILLISECOND, SECOND, NodeId
 from kvsim.core.stock import held_by
 from kvsim.lab.client_trace import ClientTrace
 from kvsim.lab.defects import told
@@ -102,6 +102,19 @@ class SimStage:
     def install_faults(self) -> list[Window]:
         """Let the faults strike at their times, counted from now."""
         return install(self.world, list(self.setup.faults), self.world.now())
+
+    def stop_nodes(self, nodes: Sequence[NodeId], stopped: Callable[[], None]) -> None:
+        """Take their power."""
+        for node in nodes:
+            self.world.hosts[node].crash()
+        stopped()
+
+    def start_nodes(self, nodes: Sequence[NodeId], started: Callable[[], None]) -> None:
+        """Start them, as after an outage so long that nothing that was sent to them meanwhile is still on its way."""
+        for node in nodes:
+            self.world.network.crashed(node)
+            self.world.hosts[node].restart()
+        started()
 
     def count(self) -> None:
         """Note what the world has counted up to now."""

@@ -5,10 +5,11 @@ A world plays it on a `Stage`: what the story cannot do itself, since only the w
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from kvsim.core.chance import Chance
-from kvsim.core.message import MILLISECOND, Nanoseconds
+from kvsim.core.message import MILLISECOND, Nanoseconds, NodeId
 from kvsim.lab.experiment import Setup
 from kvsim.lab.observations import Costs, FaultWindow, Observations, Phases, Stock
 from kvsim.sim.faults import Window
@@ -29,6 +30,12 @@ class Stage(Protocol):
     def install_faults(self) -> list[Window]:
         """Let the faults strike at their times, counted from now. The windows follow what really happens."""
 
+    def stop_nodes(self, nodes: Sequence[NodeId], stopped: Callable[[], None]) -> None:
+        """Take the power of these nodes, and call when they are down."""
+
+    def start_nodes(self, nodes: Sequence[NodeId], started: Callable[[], None]) -> None:
+        """Start these nodes, and call when they run."""
+
     def count(self) -> None:
         """Note what has been counted up to now; the measured part lies between two such notes."""
 
@@ -46,7 +53,7 @@ class Story:
 
     def begin(self) -> None:
         """Begin with the first phase; the last one sets `over`."""
-        self.clients.load(self._workload)
+        self._stop(self.setup.initial.empty, lambda: self.clients.load(self._loaded))
 
     def share_done(self) -> float:
         """By the clock of the workload, which takes most of the time."""
@@ -68,6 +75,30 @@ class Story:
             not_loaded=self.clients.not_loaded,
             never_struck=tuple(window.kind for window in self.windows if not window.struck),
         )
+
+    def _loaded(self) -> None:
+        stale = self.setup.initial.stale
+        if stale:
+            self._stop(stale, lambda: self.clients.load(self._set_down, "rewriter"))
+        else:
+            self._set_down()
+
+    def _set_down(self) -> None:
+        initial = self.setup.initial
+        self._stop([node for node in initial.down if node not in initial.missing], self._set_up)
+
+    def _stop(self, nodes: Sequence[NodeId], then: Callable[[], None]) -> None:
+        if nodes:
+            self.stage.stop_nodes(nodes, then)
+        else:
+            then()
+
+    def _set_up(self) -> None:
+        starting = self.setup.initial.starting
+        if starting:
+            self.stage.start_nodes(starting, self._workload)
+        else:
+            self._workload()
 
     def _workload(self) -> None:
         workload = self.setup.workload

@@ -176,11 +176,12 @@ class Clients:
 
     # Loading
 
-    def load(self, loaded: Callable[[], None]) -> None:
-        """Put every key once, trying again while the store refuses; then call `loaded`."""
+    def load(self, loaded: Callable[[], None], helper: str = "loader") -> None:
+        """Put every key once, trying again while the store refuses; then call `loaded`. `helper` names the clients, and
+        so their values: whoever loads a second time needs other ones."""
         left = iter([key_name(number) for number in self.keys.present])
         until_ns = self.driver.now() + LOADING_LIMIT_NS
-        at_work = [Client(self, f"loader-{number}") for number in range(1, HELPERS + 1)]
+        at_work = [Client(self, f"{helper}-{number}") for number in range(1, HELPERS + 1)]
         for client in list(at_work):
             self._load_next(client, left, until_ns, at_work, loaded)
 
