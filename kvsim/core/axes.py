@@ -41,6 +41,9 @@ class Partitioning(Strategy):
     """Which nodes hold a key. Pure: a function of the members, and made anew only when they change."""
 
     axis = "partitioning"
+    monotone: ClassVar[bool] = False
+    """Whether a node that joins takes keys over and no other key changes its owner (Karger et al. 1997); what claims it
+    is held to it by `kvsim.testing.check_partitioning`."""
 
     def __init__(self, settings: Any, members: tuple[NodeId, ...]) -> None:
         self.settings, self.members = settings, members
@@ -133,6 +136,8 @@ class Membership(Component, Strategy):
     """Who is there. Calls `node.change_view` when that changes."""
 
     axis = "membership"
+    notices_crashes: ClassVar[bool] = True
+    """Whether a node that crashed comes to be suspected; `kvsim.testing.check_membership` holds it to that."""
 
     def __init__(self, site: Site, settings: Any) -> None:
         self.site, self.settings = site, settings

@@ -8,3 +8,5 @@ from kvsim.core.axes import Membership
 
 class Fixed(Membership):
     """Everybody is a member and nobody is suspected; costs no message."""
+
+    notices_crashes = False

@@ -29,6 +29,7 @@ class ConsistentHashing(Partitioning):
     """A ring of tokens; one node more moves only the keys that it takes over."""
 
     Settings = RingSettings
+    monotone = True
 
     def __init__(self, settings: RingSettings, members: tuple[NodeId, ...]) -> None:
         super().__init__(settings, members)
