@@ -155,9 +155,13 @@ class Replication(Component, Strategy):
     """Whether a node that holds no replica can coordinate (a frontend, with `coordinator = "frontend"`)."""
     journalled: ClassVar[bool] = True
     """Whether the replica keeps a journal of its own; False where the protocol's log is enough to rebuild it."""
+    replica: Replica
+    """This node's data; only ServerData nodes have any."""
 
     def __init__(self, site: Site, settings: Any) -> None:
         self.site, self.settings = site, settings
+        if site.replica is not None:
+            self.replica = site.replica
 
     @classmethod
     def copies(cls, settings: Any, nodes: int) -> int:
@@ -188,12 +192,6 @@ class Replication(Component, Strategy):
         """Take over what the disk kept."""
         if self.site.replica is not None:
             self.site.replica.start(recovered)
-
-    @property
-    def replica(self) -> Replica:
-        """This node's data. Only ServerData nodes ask for it."""
-        assert self.site.replica is not None, f"{self.host.id} stores nothing"
-        return self.site.replica
 
     async def write(self, op: Write) -> Written:
         """Make a write happen, as durable as the design states."""

@@ -20,6 +20,8 @@ from kvsim.core.operation import NoAnswer, OperationError, error_from
 from kvsim.core.waiting import Future, Scope, Task
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
+Way = Callable[[Callable[..., Any], NodeId, Message, int], None]
+"""How a handler is called, and what happens with what it returns."""
 Continuation = Callable[[NodeId, Message], None]
 
 ASKS_KEPT = 65_536
@@ -169,12 +171,12 @@ class Node:
         self._send = host.send
         self._number = 0
         self._asked: dict[int, tuple[NodeId, Continuation]] = {}
-        self._handlers: dict[type[Message], tuple[Callable[..., Any], bool, bool]] = {}
+        self._handlers: dict[type[Message], tuple[Way, Callable[..., Any]]] = {}
         for component in self.components:
             component.attach(self)
             for kind, name, answering, asynchronous in _handlers_of(type(component)):  # type: ignore[arg-type]  # a class has a hash
                 assert kind not in self._handlers, f"two components of {host.id} handle {kind.__name__}"
-                self._handlers[kind] = (getattr(component, name), answering, asynchronous)
+                self._handlers[kind] = (self._way(answering, asynchronous), getattr(component, name))
 
     def start(self, recovered: Recovered) -> None:
         """Begin; numbers continue where no earlier life of this node has been."""
@@ -191,42 +193,45 @@ class Node:
                 asked[1](sender, message)
             return
         handler = self._handlers.get(type(message))
-        if handler is None:
-            if envelope.request:
-                self.reply(
-                    sender,
-                    envelope.request,
-                    Failure("not_served", f"{self.host.id} does not take {type(message).__name__}"),
-                )
-            return
-        method, answering, asynchronous = handler
-        if asynchronous:
-            work = method(sender, message)
-            if answering:
-                self._answer_with(work, sender, envelope.request)
-            else:
-                self.scope.begin(Task(self.scope, work))
-        elif answering:
-            try:
-                answer = method(sender, message)
-            except OperationError as error:
-                answer = error.as_failure()
-            self.reply(sender, envelope.request, answer)
-        else:
-            method(sender, message)
+        if handler is not None:
+            handler[0](handler[1], sender, message, envelope.request)
+        elif envelope.request:
+            detail = f"{self.host.id} does not take {type(message).__name__}"
+            self.reply(sender, envelope.request, Failure("not_served", detail))
 
-    def _answer_with(self, work: Coroutine[Any, Any, Any], asker: NodeId, number: int) -> None:
-        """Let a handler answer. Most need not wait for anything, so it becomes a task only at its first wait."""
+    def _way(self, answering: bool, asynchronous: bool) -> Way:
+        if asynchronous:
+            return self._answer_later if answering else self._begin
+        return self._answer if answering else self._tell
+
+    def _answer_later(self, handler: Callable[..., Any], asker: NodeId, message: Message, number: int) -> None:
+        """Let a coroutine answer. Most need not wait for anything, so it becomes a task only at its first wait."""
+        work = handler(asker, message)
         try:
             waited: Future[Any] = work.send(None)
         except StopIteration as stop:
-            self.reply(asker, number, stop.value)
+            if number:  # as in `reply`, without the call
+                send = self._send
+                send(asker, Envelope(stop.value, 0, number))
         except OperationError as error:
             self.reply(asker, number, error.as_failure())
         except Exception as error:  # noqa: BLE001 - a defect in a handler: the world reports it
             self.scope.failed(error)
         else:
             self.scope.adopt(_Answering(self, asker, number, work), waited)
+
+    def _answer(self, handler: Callable[..., Any], asker: NodeId, message: Message, number: int) -> None:
+        try:
+            answer = handler(asker, message)
+        except OperationError as error:
+            answer = error.as_failure()
+        self.reply(asker, number, answer)
+
+    def _begin(self, handler: Callable[..., Any], sender: NodeId, message: Message, number: int) -> None:
+        self.scope.begin(Task(self.scope, handler(sender, message)))
+
+    def _tell(self, handler: Callable[..., Any], sender: NodeId, message: Message, number: int) -> None:
+        handler(sender, message)
 
     def reply(self, asker: NodeId, number: int, answer: Message) -> None:
         """Answer a question, if an answer is wanted."""
@@ -239,7 +244,8 @@ class Node:
         self._asked[number] = (to, then)
         if len(self._asked) > ASKS_KEPT:
             del self._asked[next(iter(self._asked))]
-        self._send(to, Envelope(message, number), channel)
+        send = self._send
+        send(to, Envelope(message, number), channel)
         return number
 
     def tell(self, to: NodeId, message: Message, channel: Channel = Channel.STREAM) -> None:

@@ -22,7 +22,7 @@ from kvsim.core.message import Nanoseconds
 ALLOCATIONS = 50_000
 """Objects made between two searches for cyclic garbage; a simulation leaves little of it, and the searches cost a
 twentieth of its time at Python's own 700."""
-FEW_CANCELLED = 64
+FEW_CANCELLED = 16
 """So many cancelled timers may lie in the queue before it is worth cleaning."""
 
 Entry = tuple[Nanoseconds, int, int, Callable[[Any], None], Any]

@@ -180,7 +180,10 @@ class SimHost:
 
     def _begin(self, packet: Packet) -> None:
         """Work on a message. What the node sends because of it leaves when the work is done."""
-        cost_ns = self._costs[type(packet.envelope.message)]
+        envelope, life = packet.envelope, self.life
+        assert life is not None, "the link asked whether the machine is up"
+        deliver = life.deliver
+        cost_ns = self._costs[type(envelope.message)]
         self.busy_ns += cost_ns
         self.leaves_ns = done = self._engine.time_ns + cost_ns
         if self._cores is None:
@@ -189,12 +192,10 @@ class SimHost:
             heapreplace(self._cores, done)
             self._free_ns = self._cores[0]
         self.handled += 1
-        life = self.life
-        assert life is not None, "the link asked whether the machine is up"
         if self.observer.detailed:
             life.note_delivery(packet)
         try:
-            life.deliver(packet.link.source.id, packet.envelope)
+            deliver(packet.link.source_id, envelope)
             if life.ready:
                 life.scope.run_ready()
         except Exception as error:  # noqa: BLE001 - a node's defect ends its life, not the world

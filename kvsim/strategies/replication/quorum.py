@@ -297,9 +297,9 @@ class Quorum(Replication):
 
     async def _ask_all(self, nodes: tuple[NodeId, ...], message: Message, need: int, deadline_ns: Nanoseconds) -> Acks:
         """Ask all, itself included, by the same path; done at `need` answers or at the deadline."""
-        acks = Acks(need, len(nodes))
+        acks, ask = Acks(need, len(nodes)), self.ask
         for node in nodes:
-            self.ask(node, message, acks.add)
+            ask(node, message, acks.add)
         deadline = self.host.after(max(0, deadline_ns - self.host.now()), acks.close)
         await acks
         deadline.cancel()
@@ -329,9 +329,10 @@ class ReadRepair:
         if answer.version > self.newest.version:
             self.newest = answer
         newest = self.newest.version
-        for behind in [replica for replica, version in self.versions.items() if version < newest]:
-            self.versions[behind] = newest
-            self.quorum.tell(behind, Store(NO_REQUEST, self.key, self.newest.value, newest))
+        for behind, version in self.versions.items():
+            if version < newest:
+                self.versions[behind] = newest
+                self.quorum.tell(behind, Store(NO_REQUEST, self.key, self.newest.value, newest))
 
 
 def _held(acks: Acks) -> dict[NodeId, Held]:
