@@ -1,6 +1,7 @@
 """A real node's disk: files in its data directory, written by one thread so that the event loop never waits.
 
-What piles up while the thread works is one batch: all its appends, then one sync for all who asked (group commit).
+What piles up while the thread works is one batch: all its appends in one write, then one sync for all who asked (group
+commit).
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ import asyncio
 import contextlib
 import errno
 import os
+import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -59,9 +60,10 @@ class FileDisk:
         self._settle = settle
         self._loop = asyncio.get_running_loop()
         self._writer = _Writer(directory)
-        self._orders: deque[Order] = deque()
-        self._awake = threading.Condition()
-        self._closing = self._refusing = False
+        self._orders: list[Order] = []
+        """Given in this turn of the loop; the thread gets them together."""
+        self._batches: queue.SimpleQueue[list[Order] | None] = queue.SimpleQueue()
+        self._refusing = False
         self._space_bytes, self._space_read_ns = 0, -SPACE_KNOWN_FOR_NS
         self._thread = threading.Thread(target=self._work, name=f"disk of {directory.name}", daemon=True)
         self._thread.start()
@@ -93,9 +95,8 @@ class FileDisk:
 
     def close(self) -> None:
         """Do what was asked, then end the thread."""
-        with self._awake:
-            self._closing = True
-            self._awake.notify()
+        self._hand_over()
+        self._batches.put(None)
         self._thread.join()
 
     def refuse_orders(self) -> None:
@@ -104,28 +105,37 @@ class FileDisk:
 
     def abandon(self) -> None:
         """Forget what was asked and is not begun, as the end of the process does."""
-        with self._awake:
-            self._orders.clear()
+        self._orders = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._batches.get_nowait()
         self.close()
 
     def _order(self, kind: Literal["append", "sync", "replace"], file: str, data: bytes) -> Future[None]:
         future: Future[None] = Future()
         if self._refusing:
             return future
-        with self._awake:
-            self._orders.append(Order(kind, file, data, future))
-            self._awake.notify()
+        self._orders.append(Order(kind, file, data, future))
+        if len(self._orders) == 1:
+            self._loop.call_soon(self._hand_over)
         return future
 
+    def _hand_over(self) -> None:
+        if self._orders:
+            orders, self._orders = self._orders, []
+            self._batches.put(orders)
+
     def _work(self) -> None:
-        while True:
-            with self._awake:
-                while not self._orders and not self._closing:
-                    self._awake.wait()
-                if not self._orders:
-                    break
-                batch, self._orders = self._orders, deque()
-            results = self._writer.carry_out(batch)
+        going_on = True
+        while going_on:
+            batch = self._batches.get()
+            orders = list(batch or ())
+            with contextlib.suppress(queue.Empty):
+                while batch is not None:
+                    batch = self._batches.get_nowait()
+                    orders += batch or ()
+            going_on = batch is not None
+            results = self._writer.carry_out(orders)
             with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody waits any more
                 self._loop.call_soon_threadsafe(self._report, results)
         self._writer.close()
@@ -145,18 +155,24 @@ class _Writer:
         """File → descriptor, length in bytes."""
         self._failure: DiskError | None = None
 
-    def carry_out(self, batch: deque[Order]) -> list[tuple[Future[None], Exception | None]]:
-        """What became of each order."""
+    def carry_out(self, batch: list[Order]) -> list[tuple[Future[None], Exception | None]]:
+        """What became of each order. Appends that follow each other in one file are one write."""
         results: dict[int, Exception | None] = {}
         unsynced: dict[str, list[int]] = {}
+        appends: list[int] = []
         for at, order in enumerate(batch):
             if order.kind == "sync":
                 unsynced.setdefault(order.file, []).append(at)
                 continue
-            if order.kind == "replace":
+            if appends and (order.kind == "replace" or batch[appends[0]].file != order.file):
+                self._append_all(batch, appends, results)
+                appends = []
+            if order.kind == "append":
+                appends.append(at)
+            else:
                 self._sync(order.file, unsynced.pop(order.file, []), results)
-            action = self._append if order.kind == "append" else self._replace
-            results[at] = self._try(order.file, lambda: action(order.file, order.data))  # noqa: B023 - called at once
+                results[at] = self._try(order.file, self._replace, order.data)
+        self._append_all(batch, appends, results)
         for file, waiting in unsynced.items():
             self._sync(file, waiting, results)
         return [(order.future, results[at]) for at, order in enumerate(batch)]
@@ -167,16 +183,23 @@ class _Writer:
             os.close(descriptor)
         self._open.clear()
 
+    def _append_all(self, batch: list[Order], appends: list[int], results: dict[int, Exception | None]) -> None:
+        if appends:
+            data = b"".join([batch[at].data for at in appends])
+            results.update(dict.fromkeys(appends, self._try(batch[appends[0]].file, self._append, data)))
+
     def _sync(self, file: str, waiting: list[int], results: dict[int, Exception | None]) -> None:
         if waiting:
             self.syncs += 1
-            outcome = self._try(file, lambda: sync_to_platter(self._opened(file)[0]))
-            results.update(dict.fromkeys(waiting, outcome))
+            results.update(dict.fromkeys(waiting, self._try(file, self._sync_file)))
 
-    def _try(self, file: str, action: Callable[[], None]) -> DiskError | None:
+    def _sync_file(self, file: str) -> None:
+        sync_to_platter(self._opened(file)[0])
+
+    def _try(self, file: str, action: Callable[..., None], *data: bytes) -> DiskError | None:
         if self._failure is None:
             try:
-                action()
+                action(file, *data)
             except OSError as error:
                 self._failure = DiskError(f"{self.directory / file}: {error.strerror or error}{_remedy(error)}")
         return self._failure

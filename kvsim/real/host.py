@@ -127,7 +127,7 @@ class RealHost:
         """Run this node, and let peers in. `node`: the node itself, where the program is a wrapper around it."""
         self._program = program
         self.node = node or program
-        self._input(lambda: program.start(recovered))
+        self._input(program.start, recovered)
         await self.streams.serve()
 
     def serve_locally(self, name: NodeId, receive: LocalEndpoint) -> None:
@@ -148,7 +148,10 @@ class RealHost:
 
     def settle(self, future: Future[None], error: Exception | None) -> None:
         """The disk has answered."""
-        self._input(lambda: future.complete(None) if error is None else future.fail(error))
+        if error is None:
+            self._input(future.complete, None)
+        else:
+            self._input(future.fail, error)
 
     def transmit(self, to: NodeId, payload: bytes, channel: Channel) -> None:
         """Send for real, past the filter."""
@@ -220,11 +223,11 @@ class RealHost:
 
     # Inputs ----------------------------------------------------------------------------------------------------------
 
-    def _input(self, call: Callable[[], None]) -> None:
+    def _input(self, call: Callable[..., None], *given: Any) -> None:
         if self.ended:
             return
         try:
-            call()
+            call(*given)
             self.scope.run_ready()
         except Exception as error:  # noqa: BLE001 - a defect in the node's code stops the node, and is reported
             self.fail(error)
@@ -239,7 +242,7 @@ class RealHost:
     def _peer_lost(self, peer: NodeId) -> None:
         program = self._program
         if program is not None:
-            self._input(lambda: program.peer_lost(peer))
+            self._input(program.peer_lost, peer)
 
     def _deliver_own(self) -> None:
         for _ in range(len(self._to_myself)):  # what comes meanwhile waits: the loop has others to serve

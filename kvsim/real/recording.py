@@ -5,6 +5,7 @@ Two wrappers write it: one around the node's host, one around its program. `kvsi
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, dataclass_transform
@@ -33,6 +34,12 @@ class Begun(Entry, tag="begun"):
     file: ClusterFile
     node: NodeId
     incarnation: int
+
+
+class At(Entry, tag="at"):
+    """When the next input came, on the monotonic clock. The node did not look, so a replay passes over it."""
+
+    time_ns: Nanoseconds
 
 
 class Input(Entry):
@@ -137,7 +144,7 @@ class Failed(Output, tag="failed"):
 
 
 AnyEntry = (
-    Begun | Started | Delivered | PeerLost | Fired | Settled | Stopped
+    Begun | At | Started | Delivered | PeerLost | Fired | Settled | Stopped
     | Clock | Calendar | Full | Sent | TimerSet | Written | Happened | Failed
 )  # fmt: skip
 
@@ -150,7 +157,12 @@ class RecordingError(Exception):
 
 
 def read_recording(path: Path) -> list[AnyEntry]:
-    """All entries; a last one that a kill cut short is left out. Raises `RecordingError`."""
+    """All entries that a replay needs; a last one that a kill cut short is left out. Raises `RecordingError`."""
+    return [entry for entry in read_timed(path) if not isinstance(entry, At)]
+
+
+def read_timed(path: Path) -> list[AnyEntry]:
+    """The same, with the times of the inputs."""
     decode = msgspec.msgpack.Decoder(AnyEntry).decode
     try:
         return [decode(record) for record in records_of(str(path), path.read_bytes())[0]]
@@ -185,6 +197,8 @@ class Log:
     def add(self, entry: AnyEntry) -> None:
         """Write an entry; it is on the disk after `close`."""
         if not self._file.closed:
+            if isinstance(entry, Input):
+                self._file.write(framed(_encode(At(time.monotonic_ns()))))
             self._file.write(framed(_encode(entry)))
 
     def close(self) -> None:
