@@ -43,8 +43,8 @@ BENCHMARKS = {
     "real": Benchmark(
         "Real cluster",
         "Medians of five rounds. Three data nodes and one frontend on loopback, each a process, with their clients on "
-        "the same machine, beside redis-server, which is one process without replication. The CPU is that of all "
-        "processes of the store.",
+        "the same machine, beside redis-server, which is one process without replication; then writes that wait for "
+        "their disks. The CPU is that of all processes of the store.",
         real.main,
     ),
     "hunting": Benchmark(

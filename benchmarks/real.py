@@ -1,7 +1,8 @@
 """How fast a real cluster is: three data nodes and a frontend on loopback, beside redis-server in the same run.
 
 Quorum R=2 W=2 in memory, 64 clients, values of 100 bytes, GET and SET: operations a second, and what an operation costs
-the CPU, over all processes of the store. Run it by `python -m benchmarks.real`; it prints medians of five rounds.
+the CPU, over all processes of the store; then writes that are on disks before they are acknowledged, by quorum and by
+Raft. Run it by `python -m benchmarks.real`; it prints medians of five rounds.
 """
 
 from __future__ import annotations
@@ -36,6 +37,13 @@ DESIGN = {
 }
 
 
+DURABLE = {
+    "quorum on disks": {**DESIGN, "durability": "disk"},
+    "Raft on disks": {"replication": "raft", "durability": "disk"},
+}
+DURABLE_OPERATIONS = 4_000
+
+
 class Measured(NamedTuple):
     """One measurement."""
 
@@ -58,11 +66,11 @@ def cpu_s(pids: Pids) -> float:
     return used / os.sysconf("SC_CLK_TCK")
 
 
-def by_redis_benchmark(port: int, pids: Pids, operations: int, kind: str) -> Measured:
+def by_redis_benchmark(port: int, pids: Pids, operations: int, kind: str, clients: int = CLIENTS) -> Measured:
     """What redis-benchmark measures at this port."""
     before = cpu_s(pids)
     command = [
-        "redis-benchmark", "-p", str(port), "-c", str(CLIENTS), "-n", str(operations), "-d", str(VALUE_BYTES),
+        "redis-benchmark", "-p", str(port), "-c", str(clients), "-n", str(operations), "-d", str(VALUE_BYTES),
         "-r", str(KEYS), "-t", kind.lower(), "--csv",
     ]  # fmt: skip
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -136,6 +144,39 @@ def redis_server(folder: Path) -> Iterator[tuple[int, int] | str]:
             server.terminate()
 
 
+class Durable(NamedTuple):
+    """One measurement of durable writes."""
+
+    measured: Measured
+    syncs: float
+    """Syncs of a disk for a write, over all nodes: below the number of copies, since writes share them."""
+
+
+def measure_durable(design: dict[str, object], clients: int, operations: int) -> Durable | str:
+    """Durable writes on a cluster of its own, median of the rounds; or why they were not measured."""
+    if shutil.which("redis-benchmark") is None:
+        return "not measured: redis-benchmark is not installed (Debian: apt-get install redis-tools)"
+    with tempfile.TemporaryDirectory() as data:
+        file = new_cluster_file(design, nodes=3, data_dir=Path(data), resp_ports=[0])
+        with Supervisor(file) as cluster:
+            pids = [cluster.pid(node) for node in cluster.nodes]
+            [port] = file.resp.values()
+
+            def once() -> Durable:
+                before = _syncs(cluster)
+                measured = by_redis_benchmark(port, pids, operations, "SET", clients)
+                return Durable(measured, (_syncs(cluster) - before) / operations)
+
+            once()  # until there is a leader, and a warm cluster
+            rounds = [once() for _ in range(ROUNDS)]
+    measured = Measured(*map(statistics.median, zip(*(one.measured for one in rounds), strict=True)))
+    return Durable(measured, statistics.median(one.syncs for one in rounds))
+
+
+def _syncs(cluster: Supervisor) -> int:
+    return sum(int(cluster.status(node)["counts"]["syncs"]) for node in cluster.nodes)
+
+
 def measure(rounds: int = ROUNDS) -> dict[tuple[str, str], Measured | str]:
     """The median of each figure by store and operation; the stores take turns in every round."""
     found: dict[tuple[str, str], list[Measured]] = {}
@@ -153,7 +194,7 @@ def measure(rounds: int = ROUNDS) -> dict[tuple[str, str], Measured | str]:
 
 
 def main() -> None:
-    """Print a line for each store and operation, and the ratios to redis-server."""
+    """Print a line for each store and operation, the ratios to redis-server, and durable writes."""
     print(f"{CLIENTS} clients, {VALUE_BYTES}-byte values; kvsim: quorum N=3 R=2 W=2 in memory, 4 processes")
     measured = measure()
     for (name, kind), found in measured.items():
@@ -169,6 +210,22 @@ def main() -> None:
             rate, cpu = found.operations_per_s / beside.operations_per_s, found.cpu_us / beside.cpu_us
             print(f"   {rate:.3f} × redis-server's rate, {cpu:.0f} × its CPU", end="")
         print()
+    print_durable()
+
+
+def print_durable() -> None:
+    """Print a line for each durable design, with many clients and with one."""
+    for name, design in DURABLE.items():
+        for clients in (CLIENTS, 1):
+            durable = measure_durable(design, clients, DURABLE_OPERATIONS if clients > 1 else DURABLE_OPERATIONS // 10)
+            if isinstance(durable, str):
+                print(f"{name:18} {durable}")
+                continue
+            found = durable.measured
+            print(
+                f"{name:18} SET  {found.operations_per_s:10,.0f} op/s  {found.cpu_us:8.1f} µs of CPU an operation   "
+                f"{durable.syncs:.2f} syncs a write over all disks, {clients} client{'s' * (clients > 1)}"
+            )
 
 
 if __name__ == "__main__":
