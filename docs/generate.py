@@ -155,6 +155,12 @@ client's operation from the end of its last one. So the causes of an entry, one 
 and only messages lead from one node to another. Keys and values are text where they are UTF-8, else `{"b64": "…"}`. The
 `index` of a client's entry is the line of `history.jsonl`, counted from 0. Timers of clients (timeouts, pauses) are not
 in a trace; what they lead to is.
+
+`kvsim bench FILE --trace` leaves one of a real run, put together from what each node recorded. Its times are the
+machine's monotonic clock, which all its processes share: within a node the order is the true one, and between nodes
+causes lead along messages alone, so a vector clock (ShiViz) tells more than the times do. What a node recorded last
+before a `kill -9` may be missing, and no entries tell of messages that the transport drops or sends again.
+`kvsim replay` repeats simulated runs only.
 """
 EXPORTS = """## Looking at it
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
 from kvsim.client import AsyncClient
+from kvsim.core.chance import Chance
 from kvsim.core.host import Timer
 from kvsim.core.message import Failure, Nanoseconds, NodeId
 from kvsim.core.operation import AnyOperation, AnyResult, Item, OperationError, Page, RequestId, Scan
 from kvsim.real.cluster_client import ClusterClient
 from kvsim.real.cluster_file import Plan
+from kvsim.real.filter import LinkFault
 from kvsim.real.timers import Timers
 from kvsim.workload.driver import Answered
 
@@ -25,13 +27,14 @@ CONNECTED_CLIENTS = 256
 class _RealTime:
     """The observer's clock, and the event loop's timers."""
 
-    def __init__(self) -> None:
-        self._begun_ns = time.monotonic_ns()
+    def __init__(self, begun_ns: Nanoseconds) -> None:
+        self.begun_ns = begun_ns
+        """When its time began, on the machine's monotonic clock."""
         self._timers = Timers(asyncio.get_running_loop(), lambda call: call())
 
     def now(self) -> Nanoseconds:
-        """Real time since the driver was made."""
-        return time.monotonic_ns() - self._begun_ns
+        """Real time since the beginning."""
+        return time.monotonic_ns() - self.begun_ns
 
     def after(self, delay_ns: Nanoseconds, call: Callable[[], None]) -> Timer:
         """Call back after this time."""
@@ -41,12 +44,13 @@ class _RealTime:
 class ClusterDriver(_RealTime):
     """Implements `kvsim.workload.driver.Driver` on the doors of a real cluster, by framed TCP."""
 
-    def __init__(self, plan: Plan) -> None:
-        super().__init__()
+    def __init__(self, plan: Plan, begun_ns: Nanoseconds) -> None:
+        super().__init__(begun_ns)
         self._plan = plan
         self._doors = plan.cluster.doors()
         self._clients: dict[str, ClusterClient] = {}
         self._connected: list[ClusterClient] = []
+        self._faults: Mapping[NodeId, LinkFault] = {}
 
     def doors(self) -> tuple[NodeId, ...]:
         """The nodes that take clients' requests."""
@@ -55,6 +59,15 @@ class ClusterDriver(_RealTime):
     def perform(self, client: NodeId, door: NodeId, operation: AnyOperation, answered: Answered) -> Callable[[], None]:
         """Send the operation from this client to this door."""
         return _begin(lambda: self._client(client).begin(operation, door), answered)
+
+    def set_faults(self, faults: Mapping[NodeId, LinkFault]) -> None:
+        """Let these faults hurt the ways of all clients to these doors and back, in place of those that stood."""
+        self._faults = faults
+        for client in self._connected:
+            self._hurt(client)
+
+    def _hurt(self, client: ClusterClient) -> None:
+        client.set_faults(self._faults, Chance(self._plan.file.seed, f"clients/{client.name}"))
 
     def messages_sent(self) -> int:
         """By all clients."""
@@ -74,6 +87,8 @@ class ClusterDriver(_RealTime):
         if client is None:
             if len(self._connected) < CONNECTED_CLIENTS:
                 self._connected.append(ClusterClient(self._plan, name))
+                if self._faults:
+                    self._hurt(self._connected[-1])
             client = self._clients[name] = self._connected[len(self._clients) % len(self._connected)]
         return client
 
@@ -85,7 +100,7 @@ class HttpDriver(_RealTime):
     """
 
     def __init__(self, client: AsyncClient, prefix: str) -> None:
-        super().__init__()
+        super().__init__(time.monotonic_ns())
         self._client = client
         self._prefix = prefix
         self._key_prefix = prefix.encode()

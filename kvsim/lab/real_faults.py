@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -31,6 +32,8 @@ from kvsim.sim.faults.base import drawn
 
 KINDS = ("crash", "pause", "partition", "loss", "delay")
 """What can be done to processes and the links between them without rights over the machine."""
+CLIENTS = "clients"
+"""Stands for all clients among the senders of links: what hurts their ways to a door hurts those back too."""
 Links = dict[tuple[NodeId, NodeId], LinkFault]
 """Faults of links, by sender and receiver."""
 
@@ -67,6 +70,8 @@ class NodeCounts:
         self._down: dict[NodeId, None] = {}
         self._paused: dict[NodeId, Counter[str]] = {}
         """What paused nodes had counted, as they cannot answer now."""
+        self.kills: list[tuple[Nanoseconds, NodeId]] = []
+        """Who was killed, and when on the machine's monotonic clock."""
 
     def kill(self, node: NodeId) -> None:
         """Note the node's counts, and kill it."""
@@ -74,6 +79,7 @@ class NodeCounts:
             self._former[node].update(self._of(node))
             self._paused.pop(node, None)
             self._down[node] = None
+            self.kills.append((time.monotonic_ns(), node))
             self._cluster.kill(node)
 
     def restart(self, node: NodeId) -> None:
@@ -113,8 +119,17 @@ class NodeCounts:
 class RealFaults:
     """Lets an experiment's faults strike a cluster at their times, and heals them."""
 
-    def __init__(self, cluster: Supervisor, counts: NodeCounts, now: Callable[[], Nanoseconds], chance: Chance) -> None:
+    def __init__(
+        self,
+        cluster: Supervisor,
+        counts: NodeCounts,
+        now: Callable[[], Nanoseconds],
+        chance: Chance,
+        hurt_clients: Callable[[dict[NodeId, LinkFault]], None],
+    ) -> None:
         self._cluster, self._counts, self._now, self._chance = cluster, counts, now, chance
+        self._hurt_clients = hurt_clients
+        self._loop = asyncio.get_running_loop()
         self._links: list[Links] = []
         """Those of each fault in force."""
         self._lock = Lock()
@@ -209,19 +224,27 @@ class RealFaults:
         return {(one, other): cut for one in side_of for other in side_of if side_of[one] != side_of[other]}
 
     def _among(self, nodes: Sequence[NodeId], fault: LinkFault) -> Links:
+        """The links among these nodes; without any all links, the clients' too."""
         concerned = nodes or self._cluster.nodes
-        return {(one, other): fault for one in concerned for other in concerned if one != other}
+        clients = {} if nodes else {(CLIENTS, door): fault for door in self._cluster.plan.cluster.doors()}
+        return clients | {(one, other): fault for one in concerned for other in concerned if one != other}
 
     def _hurt(self, links: Links, nodes: Sequence[NodeId]) -> Struck:
         with self._lock:
             self._links.append(links)
-            self._cluster.set_faults(together(self._links))
+            self._tell()
         return Struck(tuple(nodes), partial(self._heal, links))
 
     def _heal(self, links: Links) -> None:
         with self._lock:
             self._links = [standing for standing in self._links if standing is not links]
-            self._cluster.set_faults(together(self._links))
+            self._tell()
+
+    def _tell(self) -> None:
+        """Have all links be as they are to be."""
+        standing = together(self._links)
+        self._loop.call_soon_threadsafe(self._hurt_clients, standing.pop(CLIENTS, {}))
+        self._cluster.set_faults(standing)
 
     def _find_all(self, targets: Iterable[Target], chance: Chance) -> list[NodeId] | None:
         found = [self._find(target, chance) for target in targets]

@@ -6,11 +6,12 @@ import asyncio
 import gc
 import queue
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeVar
 
 from kvsim.client import AsyncClient
 from kvsim.core.chance import Chance
@@ -22,6 +23,7 @@ from kvsim.lab.initial import Initial
 from kvsim.lab.observations import Costs, Observations, Stock, stock_from
 from kvsim.lab.real_driver import CONNECTED_CLIENTS, ClusterDriver, HttpDriver
 from kvsim.lab.real_faults import NodeCounts, RealFaults, refusals
+from kvsim.lab.real_trace import TracedDriver, write_trace
 from kvsim.lab.run import Progress, Run, TraceFile, judged
 from kvsim.lab.story import REPAIR_NS, Story, difference
 from kvsim.real.cluster_file import ClusterFile, ClusterFileError
@@ -32,6 +34,8 @@ from kvsim.sim.faults import Window
 from kvsim.strategies.catalogue import read_design
 from kvsim.transport.tcp import LAST_BACKOFF_S
 
+Tracing = Callable[[Callable[[bytes], Any]], None]
+T = TypeVar("T")
 STRIDE_S = 0.05
 """How often it is looked whether a run is over, and a progress bar may move."""
 STARTING_NS: Nanoseconds = 2 * SECOND
@@ -43,7 +47,11 @@ OWN = (
 )
 HURT = (
     "A crash is kill -9: what the process had written survives it, synced or not, unlike a power cut. The nodes "
-    "themselves cut, lose and delay what they send to each other; links to clients stay whole."
+    "themselves cut, lose and delay what they send to each other, the clients what they send and are sent."
+)
+TRACED = (
+    "The nodes of runs that left a trace wrote down all that they did, which slows them: compare their times with each "
+    "other, not with those of runs without a trace. What a node wrote last before a kill -9 may be missing."
 )
 RUNNING = (
     "The cluster at {} was there before, with the design shown below; the file's [design], [cluster], [network] and "
@@ -53,7 +61,7 @@ RUNNING = (
 FINDINGS = "The findings in [expect] were stated for the simulated world; here they are judged on a real cluster."
 
 
-def on_own_clusters(experiment: Experiment) -> Experiment:
+def on_own_clusters(experiment: Experiment, traced: bool = False) -> Experiment:
     """The experiment as it runs on clusters of its own. Raises `SettingsError` where it cannot."""
     problems = dict.fromkeys(f"{experiment.path.name}: {why}" for setup in experiment.setups for why in refusals(setup))
     if problems:
@@ -61,6 +69,8 @@ def on_own_clusters(experiment: Experiment) -> Experiment:
     notes = [OWN]
     if any(setup.faults for setup in experiment.setups):
         notes.append(HURT)
+    if traced:
+        notes.append(TRACED)
     if any((setup.workload.clients or 0) > CONNECTED_CLIENTS for setup in experiment.setups):
         notes.append(f"Clients beyond {CONNECTED_CLIENTS} share connections.")
     return _real(experiment, notes)
@@ -134,15 +144,19 @@ class OwnCluster:
     ) -> Run:
         """Start, run, stop."""
         with TemporaryDirectory(prefix="cluster-", dir=self._data, ignore_cleanup_errors=True) as data:
+            begun_ns = time.monotonic_ns()
+            file = self._cluster_file(setup, seed, Path(data), record=trace is not None)
             try:
-                with Supervisor(self._cluster_file(setup, seed, Path(data))) as cluster:
-                    seen = _on_loop(lambda: _play_own(cluster, setup, seed, progress))
+                with Supervisor(file) as cluster:
+                    seen, tracing = _on_loop(lambda: _play_own(cluster, setup, seed, progress, begun_ns))
                     failures = _failures(cluster)
+                if trace is not None:
+                    tracing(trace.write)  # the nodes have ended, so what they recorded is whole
             except (ClusterFileError, PortError, SupervisorError) as error:
                 raise SettingsError([f"{setup.run_label(seed)}: {error}"]) from error
         return judged(setup, seed, seen, measures, failures)
 
-    def _cluster_file(self, setup: Setup, seed: int, data: Path) -> ClusterFile:
+    def _cluster_file(self, setup: Setup, seed: int, data: Path, record: bool) -> ClusterFile:
         return new_cluster_file(
             setup.table.get("design", {}),
             nodes=len(setup.cluster.data),
@@ -150,6 +164,7 @@ class OwnCluster:
             data_dir=data,
             folder=self._folder,
             seed=seed,
+            record=record,
         )
 
 
@@ -180,10 +195,11 @@ class RunningCluster:
 class _OwnStage:
     """A cluster of ours as the stage of a run."""
 
-    def __init__(self, cluster: Supervisor, setup: Setup, seed: int) -> None:
-        self.driver = ClusterDriver(cluster.plan)
+    def __init__(self, cluster: Supervisor, setup: Setup, seed: int, begun_ns: Nanoseconds) -> None:
+        self.driver = (TracedDriver if cluster.file.record else ClusterDriver)(cluster.plan, begun_ns)
         self.counts = NodeCounts(cluster)
-        self.faults = RealFaults(cluster, self.counts, self.driver.now, Chance(seed, "world"))
+        chance = Chance(seed, "world")
+        self.faults = RealFaults(cluster, self.counts, self.driver.now, chance, self.driver.set_faults)
         self._cluster, self._setup = cluster, setup
         self._asking = ThreadPoolExecutor(1)
         self._counted: list[Future[Costs]] = []
@@ -278,14 +294,26 @@ class _ForeignStage:
         """Nothing."""
 
 
-async def _play_own(cluster: Supervisor, setup: Setup, seed: int, progress: Progress | None) -> Observations:
-    stage = _OwnStage(cluster, setup, seed)
+async def _play_own(
+    cluster: Supervisor, setup: Setup, seed: int, progress: Progress | None, begun_ns: Nanoseconds
+) -> tuple[Observations, Tracing]:
+    """What was seen, and what writes the trace when the nodes have ended."""
+    stage = _OwnStage(cluster, setup, seed, begun_ns)
+    driver = stage.driver
     try:
         story = Story(stage, setup, seed)
+        if isinstance(driver, TracedDriver):
+            story.clients.heard = driver.heard
         await _tell(story, progress, stage.check)
-        return story.seen(stage.costs(), stage.stock())
+        seen = story.seen(stage.costs(), stage.stock())
     finally:
         await stage.close()
+
+    def tracing(write: Callable[[bytes], Any]) -> None:
+        assert isinstance(driver, TracedDriver), "the nodes have recorded, so the clients have noted"
+        write_trace(write, driver, cluster.plan, stage.counts.kills, story.windows)
+
+    return seen, tracing
 
 
 async def _play_against(url: str, setup: Setup, seed: int, progress: Progress | None) -> Observations:
@@ -315,14 +343,13 @@ def _error_in(context: Mapping[str, Any]) -> list[BaseException]:
     return [error] if isinstance(error, BaseException) else []
 
 
-def _on_loop(play: Callable[[], Any]) -> Observations:
+def _on_loop(play: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run on an event loop as fast as nodes' own. A pause for garbage collection would count as the store's latency."""
     collecting = gc.isenabled()
     gc.disable()
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            seen: Observations = runner.run(play())
-            return seen
+            return runner.run(play())
     finally:
         if collecting:
             gc.enable()

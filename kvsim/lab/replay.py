@@ -74,6 +74,10 @@ def replay(folder: Path, progress: Progress | None = None) -> Replayed:
     experiment = load(folder / RUN)
     setup, seed = experiment.setups[0], experiment.first_seed
     then = msgspec.json.decode(left[RUN])
+    if "network" not in then:
+        raise SettingsError(
+            [f"{folder} is a run on a real cluster, and no two of those are alike; run it anew with: kvsim bench FILE"]
+        )
     changed = tuple(_changes(then, _decides(setup, experiment.path.parent)))
     lines = 0
     trace_path = folder / TRACE
