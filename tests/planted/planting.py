@@ -6,6 +6,7 @@ are found by their text, not by line numbers, so that a patch fails loudly only 
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import sys
@@ -17,6 +18,8 @@ from typing import Any, NamedTuple
 from kvsim.core.message import SECOND
 from kvsim.explore.explore import Exploration, explore
 from kvsim.explore.scenario import Scenario, read_scenario
+from kvsim.lab.experiment import Experiment
+from kvsim.lab.hunt.target import read_target
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -69,8 +72,8 @@ def sound(protocol: str, world: str) -> Scenario:
     return read_scenario(world_of(protocol, world), f"{world}.toml")
 
 
-def plant(bug: Planted, into: Path) -> Scenario:
-    """The world of a mistake, with the protocol that makes it; its sources lie in `into`."""
+def plant(bug: Planted, into: Path) -> str:
+    """Write the protocol that makes the mistake into a folder; gives its strategy as a design names it."""
     package = f"planted_{bug.protocol}_{bug.name}"
     source = ROOT / SOURCES / bug.protocol
     if source.is_dir():
@@ -90,16 +93,32 @@ def plant(bug: Planted, into: Path) -> Scenario:
         path.write_text(text, encoding="utf-8")
     strategy = PROTOCOLS[bug.protocol]
     (into / f"{bug.name}.py").write_text(f'"""{bug.name}"""\nfrom {package} import {strategy}\n', encoding="utf-8")
-    table = world_of(bug.protocol, bug.world)
-    table["design"]["replication"]["strategy"] = f"{bug.name}.py:{strategy}"
     if str(into) not in sys.path:
         sys.path.insert(0, str(into))
+    return f"{bug.name}.py:{strategy}"
+
+
+def explored(bug: Planted, into: Path) -> Scenario:
+    """The world of a mistake, to be explored; its sources lie in `into`."""
+    table = world_of(bug.protocol, bug.world)
+    table["design"]["replication"]["strategy"] = plant(bug, into)
     return read_scenario(table, f"{bug.name}.toml", into)
+
+
+def hunted(bug: Planted, into: Path) -> Experiment:
+    """The mistake as its author would hunt it: `kvsim hunt FILE.py:CLASS`, with the settings of its world."""
+    settings = []
+    for axis, choice in world_of(bug.protocol, bug.world)["design"].items():
+        if axis in ("replication", "consistency", "conflict"):
+            given = choice if isinstance(choice, dict) else {"strategy": choice}
+            kept = {key: value for key, value in given.items() if (axis, key) != ("replication", "strategy")}
+            settings += [f"design.{axis}.{key}={json.dumps(value)}" for key, value in kept.items()]
+    return read_target(str(into / plant(bug, into)), settings)
 
 
 def look_for(bug: Planted, into: Path, limit_s: float = 60.0) -> Exploration:
     """Explore the mistake for so many seconds of a core."""
-    return explore(plant(bug, into), round(limit_s * SECOND), clock=time.process_time)
+    return explore(explored(bug, into), round(limit_s * SECOND), clock=time.process_time)
 
 
 def worlds() -> list[tuple[str, str]]:

@@ -16,7 +16,7 @@ from kvsim.explore.explore import explore
 from kvsim.explore.search import Search, Watch
 from kvsim.explore.walks import Walks
 from kvsim.explore.world import World
-from tests.planted.planting import PROTOCOLS, Planted, all_planted, plant, sound, worlds
+from tests.planted.planting import PROTOCOLS, Planted, all_planted, explored, sound, worlds
 
 AT_ONCE = {
     "answer_before_sync", "one_answer_too_few",
@@ -33,7 +33,7 @@ def name_of(bug: Planted) -> str:
 
 @pytest.mark.parametrize("bug", [bug for bug in BUGS if bug.name in AT_ONCE], ids=name_of)
 def test_a_planted_bug_is_found(bug: Planted, tmp_path: Path) -> None:
-    scenario = plant(bug, tmp_path)
+    scenario = explored(bug, tmp_path)
     begun_s = time.process_time()
 
     def go_on() -> bool:
@@ -49,7 +49,7 @@ def test_a_planted_bug_is_found(bug: Planted, tmp_path: Path) -> None:
 @pytest.mark.parametrize("bug", BUGS, ids=name_of)
 def test_every_patch_fits_the_protocol_and_runs(bug: Planted, tmp_path: Path) -> None:
     assert bug.story and bug.hunks
-    assert begin(World(plant(bug, tmp_path))).state.locals
+    assert begin(World(explored(bug, tmp_path))).state.locals
 
 
 @pytest.mark.parametrize(("protocol", "name"), worlds())

@@ -12,8 +12,9 @@ from kvsim.core.history import History, operations
 from kvsim.core.message import MILLISECOND, Nanoseconds
 from kvsim.lab.experiment import Experiment, Setup, read_setup
 from kvsim.lab.grid import Table
-from kvsim.lab.nemesis import drawn
-from kvsim.sim.nemesis import NemesisSettings
+from kvsim.lab.hunt.scenes import Aim, draw_scenes, events_of
+from kvsim.lab.nemesis import drawn, roles_of
+from kvsim.sim.nemesis import NemesisSettings, Whom
 
 PLAIN_MIXES: tuple[Table, ...] = (
     {"read": 0.5, "put": 0.5},
@@ -30,7 +31,23 @@ CONDITIONAL_MIXES: tuple[Table, ...] = (
     {"read": 0.4, "put": 0.2, "create": 0.1, "update_if_present": 0.1, "cas": 0.1, "delete": 0.1},
 )
 """For designs that promise to judge conditions atomically."""
-DRAWN_KEYS = ("rate", "clients", "think_time", "keys", "mix", "duration", "warm_up", "value_size", "script")
+STICKY = "stick to one coordinator"
+"""In the promise of a design whose coordinators alone know what they did already."""
+STOPPING = ("crash", "zone_outage", "disk_lost", "failing_sync", "disk_full", "flipped_bits", "rolling_restart")
+"""Faults after which a node has forgotten something."""
+DRAWN_KEYS = (
+    "rate",
+    "clients",
+    "think_time",
+    "keys",
+    "mix",
+    "duration",
+    "warm_up",
+    "value_size",
+    "script",
+    "retries",
+    "retry_at",
+)
 """What a hunt draws of a workload; all else stays as the file has it."""
 
 
@@ -81,7 +98,19 @@ def draw_case(experiment: Experiment, seed: int) -> Case:
     tables["workload"] = _workload(setup, chance, nemesis)
     tables["machines"] = _machines(setup, chance)
     case = Case(tables, seed, experiment.path)
-    return case.with_faults(drawn(case.setup(), nemesis, seed))
+    faults = _faults(case.setup(), nemesis, seed)
+    if tables["workload"].get("retries") and _is_sticky(setup):
+        faults = [fault for fault in faults if not _stops_a_door(fault, setup)]
+    return case.with_faults(faults)
+
+
+def _faults(setup: Setup, nemesis: NemesisSettings, seed: int) -> list[Table]:
+    """What the nemesis draws; every other time scenes, unless the file says which faults it wants."""
+    if nemesis.kinds or seed % 2 == 0:
+        return drawn(setup, nemesis, seed)
+    whom = Whom(Chance(seed, "scenes"), setup.cluster, roles_of(setup))
+    until_ns = nemesis.healed_from_ns(setup.workload.duration_ns)
+    return draw_scenes(whom, Aim(seed, events_of(setup.design)), until_ns, retries=setup.workload.retries > 0)
 
 
 def _workload(setup: Setup, chance: Chance, nemesis: NemesisSettings) -> Table:
@@ -99,14 +128,40 @@ def _workload(setup: Setup, chance: Chance, nemesis: NemesisSettings) -> Table:
         "think_time": chance.pick(["5ms", "20ms", "50ms", "100ms"]),
         "value_size": "8B",
         "duration_ns": hurt_ns + nemesis.healed_ns,
+        **_retries(setup, chance),
     }
+
+
+def _retries(setup: Setup, chance: Chance) -> Table:
+    """Whether clients send again, as far as the design promises that this is harmless; they are not patient then."""
+    retries, retry_at = chance.pick([0, 1, 2]), chance.pick(["same", "next"])
+    if (
+        not retries
+        or {"timeout", "timeout_ns"} & setup.table.get("workload", {}).keys()
+        or not any(p.subject == "retries" for p in setup.design.promises())
+    ):
+        return {}
+    if not _is_sticky(setup):
+        return {"retries": retries, "retry_at": retry_at, "timeout": "300ms"}
+    coordinates_itself = setup.design.setting("topology", "coordinator") == "frontend"
+    return {"retries": retries, "timeout": "300ms"} if coordinates_itself else {}
+
+
+def _is_sticky(setup: Setup) -> bool:
+    """Whether a retried operation is applied once only while the same coordinator, in the same life, gets it."""
+    return any(p.subject == "retries" and STICKY in p.claim for p in setup.design.promises())
+
+
+def _stops_a_door(fault: Table, setup: Setup) -> bool:
+    aimed = {fault.get("node"), *fault.get("nodes", ())}
+    return fault["kind"] in STOPPING and not aimed <= set(setup.cluster.data)
 
 
 def _machines(setup: Setup, chance: Chance) -> Table:
     """The file's machines; where it says nothing of their disks, some are slow, so that crashes meet unsynced data."""
     given: Table = dict(setup.table.get("machines", {}))
     if "disk" not in given:
-        given["disk"] = {"sync": chance.pick(["200us", "5ms", "50ms"]), "torn": chance.happens(0.5)}
+        given["disk"] = {"sync": chance.pick(["200us", "5ms", "20ms", "50ms"]), "torn": chance.happens(0.5)}
     return given
 
 

@@ -12,10 +12,10 @@ import sys
 import tempfile
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
+from kvsim.core.trace import Entry
 from kvsim.lab.hunt.case import Case
 from kvsim.lab.hunt.trial import play
 from kvsim.lab.hunt.watchdog import place_of_frame
@@ -23,23 +23,21 @@ from kvsim.lab.hunt.watchdog import place_of_frame
 OTHER_HASH_SEED = "20171"
 
 
-class _Comparing(BytesIO):
-    """Takes a trace, and notes the first line that differs from another's, and what code was at work then."""
+class _Comparing:
+    """Takes a run's entries, and notes the first that differs from another run's, and what code was at work then."""
 
     def __init__(self, first: list[bytes]) -> None:
-        super().__init__()
         self.first, self.number = first, 0
         self.difference = ""
 
-    def write(self, line: Any) -> int:
-        """The next line."""
+    def take(self, entry: Entry) -> None:
+        """The next entry."""
         self.number += 1
         if not self.difference:
             expected = self.first[self.number - 1] if self.number <= len(self.first) else b""
-            if bytes(line) != expected:
-                place = place_of_frame(sys._getframe())
-                self.difference = _told(self.number, expected, bytes(line), place)
-        return len(line)
+            line = entry.line()
+            if line != expected:
+                self.difference = _told(self.number, expected, line, place_of_frame(sys._getframe()))
 
 
 def first_difference(case: Case) -> str:
@@ -48,7 +46,7 @@ def first_difference(case: Case) -> str:
     play(case, first)
     lines = first.getvalue().splitlines(keepends=True)
     second = _Comparing(lines)
-    play(case, second)
+    play(case, each=second.take)
     if second.difference:
         return second.difference
     other = _in_another_process(case)

@@ -24,6 +24,7 @@ LIMIT_S = 120.0
 LIMIT_TRIES = 1_500
 TAIL_NS = 100 * MILLISECOND
 """How long the workload goes on after the last operation and fault of a shrunk run."""
+EARLIEST_NS = 10 * MILLISECOND
 PLAIN_LATENCY: Table = {"distribution": "constant", "value": "1ms"}
 
 
@@ -56,11 +57,12 @@ class Shrinker:
         """Everything that helps, until nothing does or the time is up."""
         size = None
         while size != (size := self._size()):
-            self._fewer_faults()
-            self._plainer_world()
             self._fewer_operations()
+            self._fewer_faults()
+            self._shorter()
+            self._plainer_world()
             self._fewer_nodes()
-        self._shorter()
+        self._earlier()
         self._rounder()
         self._fewer_operations()  # what mattered only for its place among uneven times may be left out now
         return Shrunk(self.best, self.finding, self.tries)
@@ -105,6 +107,8 @@ class Shrinker:
             self._try(self.best.changed("machines", disk={**machines["disk"], "torn": False}))
         self._try(self.best.changed("machines", cpu="null"))
         self._try(self.best.changed("workload", keys={"distribution": "uniform", "count": 1}))
+        if self.best.tables["workload"].get("retries"):
+            self._try(self.best.changed("workload", retries=0))
 
     def _fewer_operations(self) -> None:
         clients = list(dict.fromkeys(step["client"] for step in self.best.script))
@@ -128,6 +132,15 @@ class Shrinker:
         for tail_ns in (TAIL_NS, SECOND):
             if self._try(self.best.changed("workload", duration_ns=max(ends, default=0) + tail_ns)):
                 return
+
+    def _earlier(self) -> None:
+        """Let the first thing happen at the beginning."""
+        faults, script = self.best.faults, self.best.script
+        begins_ns = min([*(_ns(fault["at"]) for fault in faults), *(step["at_ns"] for step in script)], default=0)
+        by_ns = begins_ns - EARLIEST_NS
+        if by_ns > 0:
+            earlier = [{**fault, "at": written(_ns(fault["at"]) - by_ns)} for fault in faults]
+            self._try(self.best.with_faults(earlier).with_script([{**s, "at_ns": s["at_ns"] - by_ns} for s in script]))
 
     def _rounder(self) -> None:
         for grain_ns in (100 * MILLISECOND, 10 * MILLISECOND, MILLISECOND, MILLISECOND // 10):

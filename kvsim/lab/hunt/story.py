@@ -14,7 +14,7 @@ import msgspec
 
 from kvsim.check.wording import listed
 from kvsim.core.history import Key, Operation, operations
-from kvsim.core.settings import duration_ns, shown_duration
+from kvsim.core.settings import duration_ns
 from kvsim.lab.grid import Table
 from kvsim.lab.hunt.trial import Finding, Played
 from kvsim.sim.faults import ROLES
@@ -45,8 +45,17 @@ def story_of(played: Played, finding: Finding, trace: bytes) -> list[str]:
         *_faults(entries, played.setup.table.get("faults", ())),
         *_failures(entries),
         *_protocol(entries, first_ns, last_ns),
-        *_before_disk(entries, cones.values()),
+        *_before_disk(entries, cones.values(), finding),
     ]
+    if finding.at_ns is not None:
+        steps.append(
+            Step(
+                finding.at_ns,
+                8,
+                f"here {finding.kind.partition(': ')[2]} breaks: {finding.sentence.partition(': ')[2]}",
+                6,
+            )
+        )
     busy = sorted(step.time_ns for step in steps)
     named = {} if finding.witness is None else {o.invoked for o in finding.witness.operations}
     for o in told:
@@ -127,8 +136,10 @@ def _answer(o: Operation, played: Played) -> str:
     return f"is refused ({error})" if o.outcome == "fail" else f"never learns whether it happened ({error})"
 
 
-def _before_disk(entries: Sequence[Entry], cones: Iterable[_Cone]) -> Iterator[Step]:
-    """Messages that an operation made nodes send while their disks lacked what they had just written, and then lost."""
+def _before_disk(entries: Sequence[Entry], cones: Iterable[_Cone], finding: Finding) -> Iterator[Step]:
+    """Messages that an operation made nodes send while their disks lacked what they had just written, and then lost.
+
+    An invariant is broken by the mere sending."""
     lost = [(e["node"], e["time_ns"]) for e in entries if e["event"] == "world.crashed" and e["lost_bytes"]]
     ids = set().union(*(cone.ids for cone in cones))
     unsynced: dict[tuple[str, str], int] = {}
@@ -151,7 +162,8 @@ def _before_disk(entries: Sequence[Entry], cones: Iterable[_Cone]) -> Iterator[S
             cause = by_id.get(entry.get("cause", 0))
             is_answer = cause is not None and cause["event"] == "world.delivered" and cause.get("sender") == entry["to"]
             has_unsynced = any(place[0] == node for place in unsynced)
-            if is_answer and has_unsynced and any(n == node and at >= entry["time_ns"] for n, at in lost):
+            is_lost = any(n == node and at >= entry["time_ns"] for n, at in lost)
+            if is_answer and has_unsynced and (is_lost or finding.judge == "invariant"):
                 text = f"{node} answers {entry['to']} ({entry['kind']}) before its disk has what it wrote"
                 yield Step(entry["time_ns"], 5, text, 3)
                 written.pop(node, None)
@@ -160,28 +172,48 @@ def _before_disk(entries: Sequence[Entry], cones: Iterable[_Cone]) -> Iterator[S
 # Faults and protocol --------------------------------------------------------------------------------------------------
 
 
-def _faults(entries: Sequence[Entry], tables: Sequence[Table]) -> Iterator[Step]:
+class _Window(NamedTuple):
+    """A fault in force."""
+
+    kind: str
+    start_ns: int
+    end_ns: int | None
+    nodes: tuple[str, ...]
+    table: Table
+
+
+def _windows(entries: Sequence[Entry], tables: Sequence[Table]) -> list[_Window]:
+    """All that struck, with what the schedule said of each."""
     waiting = sorted(tables, key=lambda table: duration_ns(table["at"]))
-    down: dict[int, list[tuple[str, int]]] = {}
-    back: dict[int, list[str]] = {}
-    lost = {(e["node"], e["time_ns"]): e["lost_bytes"] for e in entries if e["event"] == "world.crashed"}
+    open_: list[_Window] = []
+    over: list[_Window] = []
     for entry in entries:
-        now, kind = entry["time_ns"], entry.get("fault", "")
+        kind, nodes = entry.get("fault", ""), tuple(entry.get("nodes", ()))
         if entry["event"] == "world.fault_began":
             table = next((table for table in waiting if table["kind"] == kind), {})
             waiting = [other for other in waiting if other is not table]
-            if kind == "crash":
-                down.setdefault(now, []).extend((node, lost.get((node, now), 0)) for node in entry["nodes"])
-            else:
-                yield Step(now, 6, _begins(kind, entry["nodes"], table), 5)
-        elif entry["event"] == "world.fault_ended" and kind == "crash":
-            back.setdefault(now, []).extend(entry["nodes"])
+            open_.append(_Window(kind, entry["time_ns"], None, nodes, table))
         elif entry["event"] == "world.fault_ended":
-            yield Step(now, 7, f"the {kind} is over", 2)
-    for now, crashes in down.items():
-        yield Step(now, 6, _power_cut(crashes), 5)
-    for now, nodes in back.items():
-        yield Step(now, 7, f"{listed(nodes)} {'is' if len(nodes) == 1 else 'are'} back, with what the disk kept", 2)
+            window = next(window for window in open_ if (window.kind, window.nodes) == (kind, nodes))
+            open_.remove(window)
+            over.append(window._replace(end_ns=entry["time_ns"]))
+    return sorted([*over, *open_], key=lambda window: window.start_ns)
+
+
+def _faults(entries: Sequence[Entry], tables: Sequence[Table]) -> Iterator[Step]:
+    """A step for each fault, with its end; nodes that lose power together, and come back together, share one."""
+    lost = {(e["node"], e["time_ns"]): e["lost_bytes"] for e in entries if e["event"] == "world.crashed"}
+    together: dict[tuple[int, int | None], list[tuple[str, int]]] = {}
+    for window in _windows(entries, tables):
+        if window.kind == "crash":
+            cut = together.setdefault((window.start_ns, window.end_ns), [])
+            cut.extend((node, lost.get((node, window.start_ns), 0)) for node in window.nodes)
+        else:
+            end = "" if window.end_ns is None else f", until {_at(window.end_ns)}"
+            yield Step(window.start_ns, 6, _begins(window.kind, window.nodes, window.table) + end, 5)
+    for (start_ns, end_ns), crashes in together.items():
+        back = "" if end_ns is None else f"; at {_at(end_ns)} {'it is' if len(crashes) == 1 else 'they are'} back"
+        yield Step(start_ns, 6, _power_cut(crashes) + back, 5)
 
 
 def _power_cut(crashes: Sequence[tuple[str, int]]) -> str:
@@ -202,9 +234,10 @@ def _begins(kind: str, nodes: Sequence[str], table: Mapping[str, Any]) -> str:
         parts = [side if i == 0 else [n for n in side if n not in named[0]] for i, side in enumerate(named)]
         rest = " | all other nodes" if len(sides) == 1 else ""
         return f"the network parts: {' | '.join(', '.join(side) for side in parts) or where}{rest}"
-    rest = ", ".join(f"{k} = {v}" for k, v in table.items() if k not in ("kind", "at", "lasts", "node", "between"))
-    lasts = f" for {shown_duration(duration_ns(table['lasts']))}" if "lasts" in table else ""
-    return f"{kind} at {where}{lasts}" + (f" ({rest})" if rest else "")
+    rest = ", ".join(
+        f"{k} = {v}" for k, v in table.items() if k not in ("kind", "at", "lasts", "node", "between", "when")
+    )
+    return f"{kind} at {where}" + (f" ({rest})" if rest else "")
 
 
 def _failures(entries: Sequence[Entry]) -> Iterator[Step]:

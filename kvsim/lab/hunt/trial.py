@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -14,10 +15,12 @@ from kvsim.check.verdict import Refuted, Undecided, Verdict, Witness
 from kvsim.core.host import DiskError
 from kvsim.core.message import MILLISECOND, SECOND, Nanoseconds
 from kvsim.core.node import Node
+from kvsim.core.trace import Entry
 from kvsim.lab.client_trace import ClientTrace
 from kvsim.lab.experiment import Setup
 from kvsim.lab.grid import Table
 from kvsim.lab.hunt.case import Case, script_of
+from kvsim.lab.hunt.invariants import InvariantWatch
 from kvsim.lab.hunt.watchdog import Stuck, place_of_error, watched
 from kvsim.lab.observations import Observations
 from kvsim.lab.run import Run, SimStage, TraceFile, judged, stock_of
@@ -34,13 +37,15 @@ class Finding(msgspec.Struct, frozen=True):
     """What a run refuted."""
 
     kind: str
-    """The judge's name, `progress`, `defect` or `stuck`; the last two with their place, so that each is one kind."""
+    """The judge's name; `progress`; `invariant`, `defect`, `stuck` with name or place, so that each is one kind."""
     sentence: str
     witness: Witness | None = None
+    at_ns: Nanoseconds | None = None
+    """When it was, where it has a moment of its own."""
 
     @property
     def judge(self) -> str:
-        """The kind without the place."""
+        """The kind without the name or place."""
         return self.kind.partition(":")[0]
 
 
@@ -66,17 +71,25 @@ class Played(NamedTuple):
         return 0 if self.run is None else len(self.run.seen.operations)
 
 
-def play(case: Case, trace: TraceFile | None = None, *, metrics: bool = False) -> Played:
-    """Play a case and judge it. Raises `SettingsError` where it makes no sense. `metrics`: for a folder's artefacts."""
+def play(
+    case: Case, trace: TraceFile | None = None, *, each: Callable[[Entry], Any] | None = None, metrics: bool = False
+) -> Played:
+    """Play a case and judge it. Raises `SettingsError` where it makes no sense.
+
+    `trace` takes the lines of the trace, or `each` its entries as they happen. `metrics`: for a folder's artefacts.
+    """
     setup = case.setup()
     assert setup.world is not None, "a hunt runs in the simulated world"
     world = World(setup.design, setup.cluster, setup.world, case.seed)
     if trace is not None:
         world.observer.trace_lines_to(trace.write)
-    stage = _HuntStage(world, setup)
+    if each is not None:
+        world.observer.trace_to(each)
+    watch = InvariantWatch(world, setup)
+    stage = _HuntStage(world, setup, watch)
     story = Story(stage, setup, case.seed)
     story.clients.sent = {}
-    if trace is not None:
+    if trace is not None or each is not None:
         story.clients.heard = ClientTrace(world.observer)
     try:
         with watched(world.now):
@@ -84,6 +97,9 @@ def play(case: Case, trace: TraceFile | None = None, *, metrics: bool = False) -
     except Stuck as stuck:
         place = str(stuck).partition(": ")[2]
         return Played(setup, (Finding(f"stuck: {place}", str(stuck)),), (), None, (), {}, world.now(), {})
+    finally:
+        world.observer.flush()
+        watch.end()
     seen = story.seen(difference(*stage.counts), stock_of(world))
     script = script_of(seen.history, story.clients.sent, seen.phases.workload_ns)
     failures = tuple(f"{node}: {error!r}" for node, error in world.failures)
@@ -95,6 +111,7 @@ def play(case: Case, trace: TraceFile | None = None, *, metrics: bool = False) -
             for name, verdict in verdicts.items()
             if isinstance(verdict, Refuted)
         ),
+        *_breaches(watch),
     ]
     undecided = tuple(name for name, verdict in verdicts.items() if isinstance(verdict, Undecided))
     run = (
@@ -128,6 +145,12 @@ def judge(setup: Setup, seen: Observations, windows: list[Window], failed: bool)
     return verdicts
 
 
+def _breaches(watch: InvariantWatch) -> list[Finding]:
+    """The protocol's own invariants: behind the judges, since what a client sees tells more."""
+    broken = watch.broken
+    return [] if broken is None else [Finding(f"invariant: {broken.name}", broken.sentence, at_ns=broken.time_ns)]
+
+
 def _defects(world: World) -> list[Finding]:
     """Errors of the nodes' own code. A disk that fails is the world's doing."""
     found = []
@@ -141,14 +164,16 @@ def _defects(world: World) -> list[Finding]:
 
 
 class _HuntStage(SimStage):
-    """Notes whom each fault strikes, in which role."""
+    """Notes whom each fault strikes, in which role; from the first on, invariants are looked at."""
 
-    def __init__(self, world: World, setup: Setup) -> None:
+    def __init__(self, world: World, setup: Setup, watch: InvariantWatch) -> None:
         super().__init__(world, setup)
+        self.watch = watch
         self.coverage: Counter[str] = Counter()
 
     def install_faults(self) -> list[Window]:
         """Look at the roles just before each fault strikes."""
+        self.watch.begin()
         start_ns = self.world.now()
         windows: list[Window] = []
         for number, fault in enumerate(self.setup.faults):

@@ -145,8 +145,13 @@ class Quorum(Replication):
         yield Promise("faults", f"of a key's {n} replicas, reads bear {n - r} down and writes {n - w}")
         if design.durability == "disk":
             until = "" if design.uses("consistency", "linearizable") else ", until a later timestamp replaces it"
+            # Coordinators that have not heard of each other may give the earlier of two writes the later Lamport time.
+            is_timely = not until or design.setting("conflict", "clock") != "lamport"
             disks = "1 disk" if w == 1 else f"{w} disks"
-            yield durability(f"an acknowledged write is on {disks} and survives every crash{until}", r + w > n)
+            claim = f"an acknowledged write is on {disks} and survives every crash{until}"
+            yield durability(
+                claim if is_timely else f"{claim}, which may be an earlier write's", r + w > n and is_timely
+            )
         else:
             memories = "1 memory" if w == 1 else f"{w} memories"
             yield durability(f"an acknowledged write is in {memories}; a replica that crashes forgets its copy", False)
