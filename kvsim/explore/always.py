@@ -12,7 +12,7 @@ from kvsim.core.history import History
 from kvsim.explore.action import Action
 from kvsim.explore.clients import INVOKED, OK, Seen, client_of, history_of
 from kvsim.explore.scenario import Scenario
-from kvsim.explore.world import Outcome, State
+from kvsim.explore.state import Outcome, State
 
 JUDGE_LIMIT_S = 5.0
 ANSWERED = "answered"

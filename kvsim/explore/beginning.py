@@ -8,7 +8,8 @@ from kvsim.core.invariant import Breach
 from kvsim.core.settings import SettingsError, nearest
 from kvsim.explore.action import Action, Kind
 from kvsim.explore.always import Always
-from kvsim.explore.world import PLENTY, Outcome, State, World
+from kvsim.explore.state import PLENTY, Outcome, State
+from kvsim.explore.world import World
 
 MOST_STEPS = 10_000
 COMMANDS = ("settle", "timer", "sync", "crash", "restart", "deliver", "arrive", "ask")

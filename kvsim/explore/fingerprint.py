@@ -17,7 +17,9 @@ from operator import length_hint
 from typing import Any
 
 import msgspec
+import msgspec.inspect
 
+from kvsim.core.axes import Placement
 from kvsim.core.chance import Chance
 from kvsim.core.design import Cluster, Design
 from kvsim.core.waiting import Scope
@@ -27,6 +29,7 @@ DEEPEST = 400
 """Objects within each other; a node that goes deeper is taken for unique."""
 
 _PLAIN = (type(None), bool, int, float, str, bytes)
+"""What its `repr` tells apart."""
 _CONSTANT = (Design, Cluster)  # the same for every node of a world
 _BY_NAME = (
     type, types.FunctionType, types.BuiltinFunctionType, types.MethodDescriptorType, types.ModuleType, types.CodeType,
@@ -76,54 +79,40 @@ class _Walk:
         self._depth += 1
         if self._depth > DEEPEST:
             raise _NotUnderstood
+        say, numbers = self._tokens.append, self._numbers
         for thing in things:
-            self._one(thing)
+            kind = type(thing)
+            look = _LOOK_OF.get(kind) or _look_of(kind)
+            if look is _whole:
+                say(repr(thing))
+            elif look is _Walk._tuple:
+                say(f"{kind.__qualname__} {len(thing)}")
+                self.see(*thing)
+            elif id(thing) in numbers:
+                say(f"again {numbers[id(thing)]}")
+            else:
+                numbers[id(thing)] = len(numbers)
+                self._kept.append(thing)
+                say(kind.__qualname__)
+                look(self, thing)
         self._depth -= 1
 
-    def _one(self, thing: Any) -> None:
-        tokens = self._tokens
-        kind = type(thing)
-        if kind in _PLAIN:
-            tokens.append(f"{kind.__name__} {thing!r}")
-            return
-        if isinstance(thing, _CONSTANT):
-            tokens.append(kind.__name__)
-            return
-        if isinstance(thing, enum.Enum):
-            tokens.append(str(thing))
-            return
-        if isinstance(thing, tuple):
-            tokens.append(f"tuple {kind.__name__} {len(thing)}")
-            self.see(*thing)
-            return
-        number = self._numbers.get(id(thing))
-        if number is not None:
-            tokens.append(f"again {number}")
-            return
-        self._numbers[id(thing)] = len(self._numbers)
-        self._kept.append(thing)
-        tokens.append(kind.__qualname__)
-        self._inside(thing, kind)
-
-    def _inside(self, thing: Any, kind: type) -> None:
-        look = _LOOK_OF.get(kind)
-        if look is None:
-            look = next((look for known, look in _LOOKS if isinstance(thing, known)), None)
-            if look is None:
-                if kind.__module__ == "builtins":
-                    raise _NotUnderstood(kind.__qualname__)
-                look = _Walk._fields
-            _LOOK_OF[kind] = look
-        look(self, thing)
-
     # ---- How to look at each kind
+
+    def _tuple(self, thing: tuple[Any, ...]) -> None:
+        self.see(*thing)
+
+    def _placement(self, thing: Placement) -> None:
+        # Its members decide where keys lie; the rest is remembered to spare work.
+        self.see(thing.members, thing.n)
 
     def _named(self, thing: Any) -> None:
         self._tokens.append(getattr(thing, "__qualname__", ""))
 
     def _function(self, thing: types.FunctionType) -> None:
         self._tokens.append(f"{thing.__module__}.{thing.__qualname__}")
-        self.see(thing.__defaults__, thing.__kwdefaults__)
+        if thing.__defaults__ or thing.__kwdefaults__:
+            self.see(thing.__defaults__, thing.__kwdefaults__)
         for cell in thing.__closure__ or ():
             self._cell(cell)
 
@@ -209,6 +198,47 @@ class _Walk:
             raise _NotUnderstood(type(thing).__qualname__)
 
 
+def _whole(walk: _Walk, thing: Any) -> None:
+    """Its `repr` tells all."""
+
+
+def _look_of(kind: type) -> Callable[[_Walk, Any], None]:
+    """How to look at this kind."""
+    look: Callable[[_Walk, Any], None]
+    if kind in _PLAIN or issubclass(kind, enum.Enum) or _is_plain(kind):
+        look = _whole
+    else:
+        found = next((look for known, look in _LOOKS if issubclass(kind, known)), None)
+        if found is None and kind.__module__ == "builtins":
+            raise _NotUnderstood(kind.__qualname__)
+        look = found or _Walk._fields
+    _LOOK_OF[kind] = look
+    return look
+
+
+def _is_plain(kind: type) -> bool:
+    """Whether it is a frozen struct of nothing but plain data."""
+    if not issubclass(kind, msgspec.Struct) or not kind.__struct_config__.frozen:
+        return False
+    try:
+        return _has_only_data(msgspec.inspect.type_info(kind), set())
+    except Exception:  # noqa: BLE001 - annotations that cannot be read tell nothing
+        return False
+
+
+def _has_only_data(info: Any, seen: set[type]) -> bool:
+    if isinstance(info, msgspec.inspect.CustomType | msgspec.inspect.AnyType | msgspec.inspect.RawType):
+        return False
+    if isinstance(info, msgspec.inspect.StructType):
+        if info.cls in seen:
+            return True
+        seen.add(info.cls)
+        return all(_has_only_data(field.type, seen) for field in info.fields)
+    inner = [getattr(info, name, None) for name in ("item_type", "key_type", "value_type")]
+    inner += [*getattr(info, "item_types", ()), *getattr(info, "types", ())]
+    return all(_has_only_data(each, seen) for each in inner if each is not None)
+
+
 def _held(thing: Chance, name: str) -> Any:
     """What it holds under this name; None where it holds nothing, which to ask for it would change."""
     try:
@@ -218,6 +248,9 @@ def _held(thing: Chance, name: str) -> Any:
 
 
 _LOOKS: tuple[tuple[Any, Callable[[_Walk, Any], None]], ...] = (
+    (_CONSTANT, _Walk._nothing),
+    (Placement, _Walk._placement),
+    (tuple, _Walk._tuple),
     (types.FunctionType, _Walk._function),
     (types.MethodType, _Walk._method),
     (_BY_NAME, _Walk._named),

@@ -90,6 +90,8 @@ class Step(NamedTuple):
     """What clients were told, with the number of their question."""
     events: tuple[Event, ...]
     failure: Exception | None
+    is_visible: bool
+    """Whether it changed what invariants look at."""
 
 
 class Locals:
@@ -205,7 +207,7 @@ class Locals:
         alone.happened.clear()
         local = self._merged(local, alone)
         self._keep(local, alone)
-        return Step(local, tuple(sent), tuple(answers), events, failure)
+        return Step(local, tuple(sent), tuple(answers), events, failure, bool(events) or _differ(before, local))
 
     def _merged(self, local: Local, alone: _Node) -> Local:
         """An earlier moment of the same node from which the same follows, or else this one."""
@@ -245,6 +247,13 @@ class _Node(Alone):
 
     def next_timer(self) -> Any:
         return min(self.timers.values(), key=lambda timer: (timer.due_ns, timer.number))
+
+
+def _differ(before: Local | None, after: Local) -> bool:
+    """Whether an invariant can tell two moments of a node apart."""
+    if before is None or before.is_up != after.is_up:
+        return True
+    return bool(before.state != after.state or before.disk != after.disk or before.claims != after.claims)
 
 
 def is_defect(error: Exception | None) -> bool:

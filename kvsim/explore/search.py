@@ -7,16 +7,21 @@ are cut; since what slept there may be awake now, a state is cut only as far as 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from kvsim.explore.action import Action, Footprint, independent
 from kvsim.explore.always import Always, Sometimes
 from kvsim.explore.scenario import Scenario
-from kvsim.explore.world import Outcome, State, World
+from kvsim.explore.state import Outcome, State
+from kvsim.explore.world import World
 
 LOOK_AT_THE_CLOCK_EVERY = 256
 """Steps."""
+COLLECT_EVERY = 50_000
+"""Objects made between two searches for cyclic garbage."""
 STATES_KEPT = 5_000_000
 """States remembered; beyond, new ones are explored but not remembered."""
 
@@ -62,6 +67,17 @@ class Watch:
         return bool(sentence)
 
 
+@contextmanager
+def few_collections() -> Iterator[None]:
+    """A search keeps millions of objects, and hardly one of its own lies in a cycle: look for such seldom."""
+    thresholds = gc.get_threshold()
+    gc.set_threshold(COLLECT_EVERY, 10, 1_000)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+
+
 class _Frame:
     __slots__ = ("action", "sleep", "state", "todo", "tried")
 
@@ -84,6 +100,10 @@ class Search:
 
     def run(self, go_on: Callable[[], bool]) -> None:
         """Search until all was seen, something is found, or `go_on` says no; called again, it goes on from there."""
+        with few_collections():
+            self._run(go_on)
+
+    def _run(self, go_on: Callable[[], bool]) -> None:
         stack, watch = self._stack, self.watch
         while stack:
             frame = stack[-1]

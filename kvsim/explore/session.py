@@ -12,8 +12,9 @@ from kvsim.explore.action import Action
 from kvsim.explore.always import Always
 from kvsim.explore.beginning import begin
 from kvsim.explore.scenario import BUDGETS, Bounds, Scenario
+from kvsim.explore.state import Outcome, State
 from kvsim.explore.told import consequences, sentence, transcript
-from kvsim.explore.world import Outcome, State, World
+from kvsim.explore.world import World
 
 WITHOUT_BOUNDS = Bounds(**dict.fromkeys(BUDGETS, 20))
 

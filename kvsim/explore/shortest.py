@@ -10,8 +10,9 @@ import msgspec
 from kvsim.explore.action import BUDGET, Action, Kind
 from kvsim.explore.scenario import Ask, Scenario
 from kvsim.explore.search import Finding, Search, Watch, with_faults
+from kvsim.explore.state import BROKEN, State
 from kvsim.explore.walks import Walks
-from kvsim.explore.world import BROKEN, State, World
+from kvsim.explore.world import World
 
 FEW = 3
 """Steps in a row that are left out together in the end."""

@@ -12,7 +12,8 @@ from kvsim.explore.action import Action, Kind
 from kvsim.explore.beginning import Beginning
 from kvsim.explore.clients import asked_by
 from kvsim.explore.local import Parcel
-from kvsim.explore.world import BROKEN, Outcome, State, World
+from kvsim.explore.state import BROKEN, Outcome, State
+from kvsim.explore.world import World
 
 # ---- As commands of a transcript
 

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from kvsim.core.chance import Chance
 from kvsim.explore.action import BUDGET, Action
 from kvsim.explore.search import Watch
-from kvsim.explore.world import State, World
+from kvsim.explore.state import State
+from kvsim.explore.world import World
 
 SURPRISES = 4
 """Moments of a walk at which the priorities change, at most."""

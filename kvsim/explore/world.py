@@ -6,84 +6,26 @@ steps that lead to the same are seen to do so. What a node does is remembered by
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
-from kvsim.core.invariant import Breach, Claims, Invariants, Moment, agreed
+from kvsim.core.invariant import Breach, Invariants, Moment, agreed
 from kvsim.core.message import Channel, Message
 from kvsim.core.operation import Perform
-from kvsim.core.trace import Event
 from kvsim.explore.action import BUDGET, Action, Footprint, Kind
-from kvsim.explore.clients import (
-    INFO,
-    INVOKED,
-    MOST_TRIES,
-    Client,
-    Seen,
-    asked_by,
-    canonical,
-    number_of,
-    told,
-)
+from kvsim.explore.choices import Choices
+from kvsim.explore.clients import INFO, INVOKED, Client, Seen, asked_by, canonical, number_of, told
 from kvsim.explore.local import Local, Locals, Parcel, Step, is_defect
 from kvsim.explore.past import Past
 from kvsim.explore.scenario import BUDGETS, Scenario
-
-BROKEN = -3
-"""In a stream's queue: the news that it broke."""
-PLENTY = 1_000
+from kvsim.explore.state import BROKEN, PLENTY, Draft, Outcome, State, with_item
 
 
-class State(NamedTuple):
-    """One moment of the whole world."""
-
-    locals: tuple[Local, ...]
-    streams: tuple[tuple[int, ...], ...]
-    """What is on the way from each node to each, oldest first: numbers of parcels."""
-    datagrams: tuple[tuple[int, ...], ...]
-    clients: tuple[Client, ...]
-    seen: tuple[Seen, ...]
-    left: tuple[int, ...]
-    """What is left of each bound; at the end, of all together."""
-    claims: Claims
-    claims_key: int
-    clock_ns: int
-
-    def key(self) -> int:
-        """Equal for moments from which the same can follow, and that have been judged by the same."""
-        return hash(
-            (
-                tuple([local.number for local in self.locals]),
-                self.streams,
-                self.datagrams,
-                self.clients,
-                self.seen,
-                self.left,
-                self.claims_key,
-                self.clock_ns,
-            )
-        )
-
-
-class Outcome(NamedTuple):
-    """A step: what it touched, where it led, and what was wrong about it."""
-
-    state: State
-    footprint: Footprint
-    step: Step | None
-    """What the node did that took part; None where only a message was lost or a stream broke."""
-    wrong: str = ""
-    """Which invariant does not hold, or how a node failed by its own fault."""
-
-
-class World:
+class World(Choices):
     """The rules of one scenario."""
 
     def __init__(self, scenario: Scenario, seed: int = 0, *, merge: bool = True) -> None:
+        super().__init__(scenario)
         self.scenario = scenario
-        self.nodes = scenario.nodes
-        self.size = len(self.nodes)
-        self.place = {node: at for at, node in enumerate(self.nodes)}
         settings = scenario.settings
         self.together = settings.clocks == "together"
         self.notices = settings.notices
@@ -94,6 +36,7 @@ class World:
             scenario.build, self.invariants, seed, together=self.together, merge=merge, past=scenario.past
         )
         self._canonical: dict[tuple[Seen, ...], tuple[Seen, ...]] = {}
+        self._everywhere = (1 << self.size) - 1
 
     # ---- The beginning
 
@@ -102,19 +45,22 @@ class World:
         size = self.size
         empty: tuple[tuple[int, ...], ...] = ((),) * (size * size)
         steps = [self.locals.start(node) for node in self.nodes]
-        state = State(
-            tuple(step.local for step in steps), empty, empty, (Client(),) * len(self.scenario.clients), (),
-            (PLENTY,) * (len(BUDGETS) + 1), {}, 0, 0,
+        state = Draft(
+            State(
+                tuple(step.local for step in steps), empty, empty, (Client(),) * len(self.scenario.clients), (),
+                (PLENTY,) * (len(BUDGETS) + 1), {}, 0, 0,
+            )
         )  # fmt: skip
         if self.scenario.past is not None:
-            return self._with_past(state, self.scenario.past)
+            self._go_on_from(state, self.scenario.past)
+            return state.done()
         for at, step in enumerate(steps):
-            state, _ = self._sent(state, at, step)
-        return state
+            self._send(state, at, step)
+        return state.done()
 
-    def _with_past(self, state: State, past: Past) -> State:
-        """The moment at which a run has left everything."""
-        streams, datagrams = list(state.streams), list(state.datagrams)
+    def _go_on_from(self, state: Draft, past: Past) -> None:
+        """Take over what a run has left."""
+        streams, datagrams, clients = list(state.streams), list(state.datagrams), list(state.clients)
         for each in past.on_the_way:
             link = self.place[each.sender] * self.size + self.place[each.to]
             if not state.locals[self.place[each.to]].is_up:
@@ -125,22 +71,19 @@ class World:
             parcel = self.locals.number(Parcel(each.sender, each.to, each.envelope, each.channel))
             queues = datagrams if each.channel is Channel.DATAGRAM else streams
             queues[link] += (parcel,)
-        clients = list(state.clients)
-        for at, each_open in enumerate(past.opens):
-            if each_open.arrived:
-                place = self.place[each_open.door]
-                live = ((0, place),) if each_open.alive or each_open.answer is not None else ()
-                doubt = each_open.again or not each_open.alive
+        for at, begun in enumerate(past.opens):
+            if begun.arrived:
+                place = self.place[begun.door]
+                live = ((0, place),) if begun.alive or begun.answer is not None else ()
+                doubt = begun.again or not begun.alive
                 clients[at] = Client(1, True, 1, live, doubt, state.locals[place].incarnation)
-        state = state._replace(
-            streams=tuple(streams), datagrams=tuple(datagrams), clients=tuple(clients), clock_ns=past.moment_ns,
-        )  # fmt: skip
+        state.streams, state.datagrams, state.clients = tuple(streams), tuple(datagrams), tuple(clients)
+        state.clock_ns = past.moment_ns
         for local in state.locals:
-            state = self._with_claims(state, local)
-        for at, each_open in enumerate(past.opens):
-            if each_open.answer is not None:
-                state, _ = self._answered(state, Footprint(0), number_of(at, 0, 0), each_open.answer)
-        return state
+            _claim(state, local)
+        for at, begun in enumerate(past.opens):
+            if begun.answer is not None:
+                self._answer(state, number_of(at, 0, 0), begun.answer)
 
     def bounded(self, state: State) -> State:
         """The same moment, from which on faults are bounded."""
@@ -148,132 +91,38 @@ class World:
         each = tuple(getattr(bounds, name) for name in BUDGETS)
         return state._replace(left=(*each, PLENTY if bounds.faults is None else bounds.faults))
 
-    # ---- What may happen
-
-    def is_over(self, state: State) -> bool:
-        """Whether all clients have seen all that they will: nothing that follows changes what they saw."""
-        for at, client in enumerate(state.clients):
-            if client.asked < len(self.scenario.asks[at]) or client.waits:
-                return False
-            if client.open and self._retry_place(state, at, client) is not None:
-                return False
-        return True
-
-    def enabled(self, state: State) -> list[Action]:
-        """All that may happen next, in a fixed order; nothing when all is over."""
-        return [] if self.is_over(state) else self.possible(state)
-
-    def possible(self, state: State) -> list[Action]:
-        """All that may happen next, whether anybody looks or not."""
-        found = list(self._asks(state))
-        size = self.size
-        for link, queue in enumerate(state.streams):
-            if queue:
-                found.append((Kind.DELIVER, link // size, link % size))
-        for link, queue in enumerate(state.datagrams):
-            found += [
-                (Kind.ARRIVE, link // size, link % size, at)
-                for at, parcel in enumerate(queue)
-                if parcel not in queue[:at]
-            ]
-        for at, local in enumerate(state.locals):
-            if local.work:
-                found.append((Kind.SYNC, at))
-            elif not local.is_up:
-                found.append((Kind.RESTART, at))
-        if state.left[-1]:
-            found += self._faults(state)
-        return found
-
-    def _asks(self, state: State) -> Iterator[Action]:
-        for at, client in enumerate(state.clients):
-            if not client.waits and client.asked < len(self.scenario.asks[at]):
-                doors = self.scenario.asks[at][client.asked].doors
-                if any(state.locals[self.place[door]].is_up for door in doors):
-                    yield (Kind.ASK, at, client.asked)
-
-    def _faults(self, state: State) -> Iterator[Action]:
-        crashes, losses, duplicates, timers, retries, disk_failures, _ = state.left
-        if timers:
-            yield from ((Kind.TIMER, at) for at in self._next_timers(state))
-        if retries:
-            for at, client in enumerate(state.clients):
-                if client.open and self._retry_place(state, at, client) is not None:
-                    yield (Kind.RETRY, at, client.asked - 1, client.tries)
-        if losses or duplicates:
-            yield from self._network_faults(state, bool(losses), bool(duplicates))
-        for at, local in enumerate(state.locals):
-            if crashes and local.is_up:
-                yield (Kind.CRASH, at)
-            if disk_failures and local.work:
-                yield (Kind.BREAK_DISK, at)
-
-    def _network_faults(self, state: State, losses: bool, duplicates: bool) -> Iterator[Action]:
-        size = self.size
-        for link, queue in enumerate(state.datagrams):
-            for at, parcel in enumerate(queue):
-                if parcel not in queue[:at]:
-                    if losses:
-                        yield (Kind.LOSE, link // size, link % size, at)
-                    if duplicates:
-                        yield (Kind.REPEAT, link // size, link % size, at)
-        if losses:
-            for one in range(size):
-                for other in range(one + 1, size):
-                    links = (one * size + other, other * size + one)
-                    if any(_has_messages(state.streams[link]) for link in links):
-                        yield (Kind.BREAK, one, other)
-
-    def _next_timers(self, state: State) -> list[int]:
-        due = [(local.due_ns, at) for at, local in enumerate(state.locals) if local.due_ns is not None]
-        if self.together and due:
-            first_ns = min(due)[0]
-            return [at for due_ns, at in due if due_ns == first_ns]
-        return [at for _, at in due]
-
-    def _retry_place(self, state: State, at: int, client: Client) -> int | None:
-        """Whom a client in doubt would ask again; None if it may not, or the bound is reached."""
-        if not state.left[4] or not state.left[-1] or client.tries >= MOST_TRIES:
-            return None
-        doors = self.scenario.asks[at][client.asked - 1].doors
-        place = self.place[doors[client.tries % len(doors)]]
-        local = state.locals[place]
-        if not local.is_up or (len(doors) == 1 and local.incarnation != client.life):
-            return None
-        return place
-
     # ---- What happens
 
-    def act(self, state: State, action: Action) -> Outcome:
+    def act(self, before: State, action: Action) -> Outcome:
         """The moment after this step."""
-        kind = action[0]
-        budget = BUDGET.get(kind, -1)
-        if budget >= 0:
+        state, kind = Draft(before), action[0]
+        budget = BUDGET.get(kind)
+        if budget is not None:
             left = list(state.left)
             left[budget] -= 1
             left[-1] -= 1
-            state = state._replace(left=tuple(left))
-        if kind in (Kind.ASK, Kind.RETRY):
-            return self._ask(state, action)
-        if kind in (Kind.DELIVER, Kind.ARRIVE, Kind.REPEAT):
-            return self._deliver(state, action)
-        if kind == Kind.LOSE:
-            return self._lose(state, action)
-        if kind == Kind.BREAK:
-            return self._break(state, action)
+            state.left = tuple(left)
+        if kind == Kind.DELIVER or kind == Kind.ARRIVE or kind == Kind.REPEAT:
+            return self._deliver_one(state, action)
+        at = action[1]
+        if kind == Kind.SYNC:
+            return self._run(state, at, ("sync",), 1 << at)
+        if kind == Kind.ASK or kind == Kind.RETRY:
+            return self._ask(state, before, action)
         if kind == Kind.CRASH:
-            return self._crash(state, action[1])
+            return self._run(state, at, ("crash",), 1 << at)
         if kind == Kind.RESTART:
-            return self._run(state, action[1], ("restart",), Footprint(1 << action[1], restarted=1 << action[1]))
+            return self._run(state, at, ("restart",), 1 << at, restarted=1 << at)
         if kind == Kind.TIMER:
-            return self._timer(state, action[1])
-        given = ("sync",) if kind == Kind.SYNC else ("break disk",)
-        return self._run(state, action[1], given, Footprint(1 << action[1]))
+            return self._go_off(state, at)
+        if kind == Kind.BREAK_DISK:
+            return self._run(state, at, ("break disk",), 1 << at)
+        return self._lose(state, action) if kind == Kind.LOSE else self._break(state, action)
 
-    def _ask(self, state: State, action: Action) -> Outcome:
+    def _ask(self, state: Draft, before: State, action: Action) -> Outcome:
         at, position = action[1], action[2]
         client, ask = state.clients[at], self.scenario.asks[at][position]
-        seen, nodes, place = state.seen, 0, self.door(state, action)
+        seen, nodes, place = state.seen, 0, self.door(before, action)
         if action[0] == Kind.RETRY:
             client = client._replace(
                 tries=client.tries + 1, live=(*client.live, (client.tries, place)), doubt=client.doubt
@@ -287,150 +136,135 @@ class World:
             seen = (*seen, (INVOKED, at, position, None))
             client = Client(position + 1, True, tries + 1, ((tries, place),), False, state.locals[place].incarnation)
             attempt = tries
-        state = state._replace(clients=_with(state.clients, at, client), seen=self._canonically(seen))
-        footprint = Footprint(nodes | 1 << place, 1 << at, invokes=action[0] == Kind.ASK)
+        state.clients, state.seen = with_item(state.clients, at, client), self._canonically(seen)
         given = ("ask", number_of(at, position, attempt), Perform(ask.operation))
-        return self._run(state, place, given, footprint)
+        return self._run(state, place, given, nodes | 1 << place, 1 << at, invokes=action[0] == Kind.ASK)
 
-    def door(self, state: State, action: Action) -> int:
-        """Whom a client asks: the first of its doors that is up; asking again, the next in turn."""
-        client, doors = state.clients[action[1]], self.scenario.asks[action[1]][action[2]].doors
-        if action[0] == Kind.RETRY:
-            return self.place[doors[client.tries % len(doors)]]
-        return next(self.place[door] for door in doors if state.locals[self.place[door]].is_up)
-
-    def _deliver(self, state: State, action: Action) -> Outcome:
+    def _deliver_one(self, state: Draft, action: Action) -> Outcome:
         sender, to = action[1], action[2]
         link = sender * self.size + to
         if action[0] == Kind.DELIVER:
-            parcel, *rest = state.streams[link]
-            state = state._replace(streams=_with(state.streams, link, tuple(rest)))
+            queue = state.streams[link]
+            parcel = queue[0]
+            state.streams = with_item(state.streams, link, queue[1:])
         else:
             queue = state.datagrams[link]
             parcel = queue[action[3]]
             if action[0] == Kind.ARRIVE:
-                state = state._replace(datagrams=_with(state.datagrams, link, _without(queue, action[3])))
+                state.datagrams = with_item(state.datagrams, link, _without(queue, action[3]))
         given = ("lost", self.nodes[sender]) if parcel == BROKEN else ("deliver", parcel)
-        return self._run(state, to, given, Footprint(1 << to))
+        return self._run(state, to, given, 1 << to)
 
-    def _lose(self, state: State, action: Action) -> Outcome:
+    def _lose(self, state: Draft, action: Action) -> Outcome:
         link = action[1] * self.size + action[2]
-        queue = _without(state.datagrams[link], action[3])
-        state = state._replace(datagrams=_with(state.datagrams, link, queue))
-        return Outcome(state, Footprint(1 << action[2]), None)
+        state.datagrams = with_item(state.datagrams, link, _without(state.datagrams[link], action[3]))
+        return Outcome(state.done(), Footprint(1 << action[2]), None)
 
-    def _break(self, state: State, action: Action) -> Outcome:
+    def _break(self, state: Draft, action: Action) -> Outcome:
         one, other = action[1], action[2]
         streams = list(state.streams)
         for link in (one * self.size + other, other * self.size + one):
             streams[link] = (BROKEN,) if self.notices else ()
-        footprint = Footprint(1 << one | 1 << other)
-        return Outcome(state._replace(streams=tuple(streams)), footprint, None)
+        state.streams = tuple(streams)
+        return Outcome(state.done(), Footprint(1 << one | 1 << other), None)
 
-    def _timer(self, state: State, at: int) -> Outcome:
+    def _go_off(self, state: Draft, at: int) -> Outcome:
         if not self.together:
-            return self._run(state, at, ("timer",), Footprint(1 << at))
-        clock_ns = max(state.clock_ns, state.locals[at].due_ns or 0)
-        everywhere = (1 << self.size) - 1  # every clock moves
-        return self._run(state._replace(clock_ns=clock_ns), at, ("timer",), Footprint(everywhere))
-
-    def _crash(self, state: State, at: int) -> Outcome:
-        return self._run(state, at, ("crash",), Footprint(1 << at))
+            return self._run(state, at, ("timer",), 1 << at)
+        state.clock_ns = max(state.clock_ns, state.locals[at].due_ns or 0)
+        return self._run(state, at, ("timer",), self._everywhere)  # every clock moves
 
     # ---- What follows from it
 
-    def _run(self, state: State, at: int, given: tuple[Any, ...], footprint: Footprint) -> Outcome:
+    def _run(
+        self, state: Draft, at: int, given: tuple[Any, ...], nodes: int, clients: int = 0, restarted: int = 0,
+        *, invokes: bool = False,
+    ) -> Outcome:  # fmt: skip
         """Let a node take its input, and bring what it did into the world."""
         if self.together:
             given = (*given, state.clock_ns)
         before = state.locals[at]
-        step = self.locals.after(before, given)
+        step = before.steps.get(given) or self.locals.after(before, given)
         local = step.local
-        state = state._replace(locals=_with(state.locals, at, local))
-        wrong = ""
+        state.locals = with_item(state.locals, at, local)
+        wrong, to_down, completes = "", 0, False
         if step.sent:
-            state, sent_to_down = self._sent(state, at, step)
-            footprint = footprint._replace(sent_to_down=sent_to_down)
+            to_down = self._send(state, at, step)
         if before.is_up and not local.is_up:
-            state, footprint = self._went_down(state, at, footprint)
+            waiting, missed = self._go_down(state, at)
+            clients |= waiting
+            to_down |= missed
             if is_defect(step.failure):
                 wrong = f"{self.nodes[at]} broke: {type(step.failure).__name__}: {step.failure}"
         for number, answer in step.answers:
-            state, footprint = self._answered(state, footprint, number, answer)
-        if self.invariants is not None and not wrong:
-            state, wrong = self._checked(state, at, before, step.events)
-        return Outcome(state, footprint, step, wrong)
+            told_client, ended = self._answer(state, number, answer)
+            clients |= told_client
+            completes = completes or ended
+        if step.is_visible and self.invariants is not None and not wrong:
+            wrong = self._broken(state, at, step)
+        return Outcome(state.done(), Footprint(nodes, clients, restarted, to_down, invokes, completes), step, wrong)
 
-    def _sent(self, state: State, at: int, step: Step) -> tuple[State, int]:
-        """Put on its way what a node sent; what goes to a node that is down is lost."""
+    def _send(self, state: Draft, at: int, step: Step) -> int:
+        """Put on its way what a node sent. What goes to a node that is down is lost; gives these nodes as bits."""
         streams, datagrams = list(state.streams), list(state.datagrams)
-        sent_to_down = 0
+        to_down = 0
         for to, parcel, is_datagram in step.sent:
             place = self.place[to]
             if not state.locals[place].is_up:
-                sent_to_down |= 1 << place
+                to_down |= 1 << place
                 continue
             queues = datagrams if is_datagram else streams
             queues[at * self.size + place] += (parcel,)
-        return state._replace(streams=tuple(streams), datagrams=tuple(datagrams)), sent_to_down
+        state.streams, state.datagrams = tuple(streams), tuple(datagrams)
+        return to_down
 
-    def _went_down(self, state: State, at: int, footprint: Footprint) -> tuple[State, Footprint]:
-        """What was on its way to the node is lost; its peers and clients will learn of it."""
+    def _go_down(self, state: Draft, at: int) -> tuple[int, int]:
+        """What was on its way to the node is lost; its peers and clients will learn of it.
+
+        Gives, as bits, the clients that waited for it, and the nodes that are down and will not learn of it.
+        """
         size = self.size
-        streams, datagrams = list(state.streams), list(state.datagrams)
-        sent_to_down = footprint.sent_to_down
+        streams, datagrams, clients = list(state.streams), list(state.datagrams), list(state.clients)
+        missed = waiting = 0
         for other in range(size):
             streams[other * size + at] = datagrams[other * size + at] = ()
             if other == at or not self.notices:
                 continue
             if not state.locals[other].is_up:
-                sent_to_down |= 1 << other
+                missed |= 1 << other
             elif streams[at * size + other][-1:] != (BROKEN,):
                 streams[at * size + other] += (BROKEN,)
-        waiting = 0
-        clients = list(state.clients)
         for number, client in enumerate(clients):
             live = tuple(attempt for attempt in client.live if attempt[1] != at)
             if live != client.live:
                 waiting |= 1 << number
                 clients[number] = client._replace(live=live, doubt=True)
-        state = state._replace(streams=tuple(streams), datagrams=tuple(datagrams), clients=tuple(clients))
-        return state, footprint._replace(clients=footprint.clients | waiting, sent_to_down=sent_to_down)
+        state.streams, state.datagrams, state.clients = tuple(streams), tuple(datagrams), tuple(clients)
+        return waiting, missed
 
-    def _answered(self, state: State, footprint: Footprint, number: int, answer: Message) -> tuple[State, Footprint]:
+    def _answer(self, state: Draft, number: int, answer: Message) -> tuple[int, bool]:
+        """Tell a client. Gives the client as a bit, 0 if it does not wait for this, and whether its operation ended."""
         at, position, attempt = asked_by(number)
         client = state.clients[at]
         if not client.open or client.asked != position + 1 or all(attempt != live[0] for live in client.live):
-            return state, footprint
+            return 0, False
         client, outcome, value = told(client, self.scenario.asks[at][position], attempt, answer)
-        seen = state.seen
         if outcome is not None:
-            seen = self._canonically((*seen, (outcome, at, position, value)))
-        state = state._replace(clients=_with(state.clients, at, client), seen=seen)
-        completes = footprint.completes or outcome is not None
-        return state, footprint._replace(clients=footprint.clients | 1 << at, completes=completes)
+            state.seen = self._canonically((*state.seen, (outcome, at, position, value)))
+        state.clients = with_item(state.clients, at, client)
+        return 1 << at, outcome is not None
 
-    def _checked(self, state: State, at: int, before: Local, events: tuple[Event, ...]) -> tuple[State, str]:
-        """Whether the invariants hold, as far as this node's step could change that."""
-        local = state.locals[at]
+    def _broken(self, state: Draft, at: int, step: Step) -> str:
+        """Which invariant this node's step has broken; empty if none."""
         assert self.invariants is not None
         try:
-            if local.claims != before.claims:
-                state = self._with_claims(state, local)
+            _claim(state, step.local)
             states = {node.node: node.state for node in state.locals}
             disks = {node.node: node.disk for node in state.locals}
-            self.invariants.check(Moment(states, disks, state.claims, self.nodes[at], events))
+            self.invariants.check(Moment(states, disks, state.claims, self.nodes[at], step.events))
         except Breach as breach:
-            return state, str(breach)
-        return state, ""
-
-    def _with_claims(self, state: State, local: Local) -> State:
-        """The moment with what a node claims for good. Raises `Breach` where that contradicts what was claimed."""
-        claims = agreed(state.claims, local.claims)
-        if claims is state.claims:
-            return state
-        key = hash(frozenset((*subject, claim.says) for subject, claim in claims.items()))  # type: ignore[misc]
-        return state._replace(claims=claims, claims_key=key)
+            return str(breach)
+        return ""
 
     def _canonically(self, seen: tuple[Seen, ...]) -> tuple[Seen, ...]:
         found = self._canonical.get(seen)
@@ -439,13 +273,13 @@ class World:
         return found
 
 
-def _with(items: tuple[Any, ...], at: int, item: Any) -> tuple[Any, ...]:
-    return (*items[:at], item, *items[at + 1 :])
+def _claim(state: Draft, local: Local) -> None:
+    """Add what a node claims for good. Raises `Breach` where that contradicts what was claimed."""
+    claims = agreed(state.claims, local.claims)
+    if claims is not state.claims:
+        state.claims = claims
+        state.claims_key = hash(frozenset((*subject, claim.says) for subject, claim in claims.items()))  # type: ignore[misc]
 
 
 def _without(items: tuple[int, ...], at: int) -> tuple[int, ...]:
     return items[:at] + items[at + 1 :]
-
-
-def _has_messages(queue: tuple[int, ...]) -> bool:
-    return bool(queue) and queue != (BROKEN,)
