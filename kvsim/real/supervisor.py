@@ -33,7 +33,7 @@ from kvsim.transport.tcp import Address
 CLUSTER_FILE = "cluster.json"
 """Its name in the cluster's data directory."""
 READY_TIMEOUT_S = 30.0
-ANSWER_TIMEOUT_S = 10.0
+ANSWER_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 10.0
 
 

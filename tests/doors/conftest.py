@@ -3,7 +3,8 @@
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import pytest
@@ -16,7 +17,7 @@ from tests.doors.store import MemoryStore
 
 T = TypeVar("T")
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 @dataclass
@@ -41,12 +42,14 @@ async def described(key: Key | None) -> dict[str, Any]:
     return content if key is None else {**content, "key": key.decode()}
 
 
-RESP_LIMITS = RespLimits(connections=64, stalled_s=1.0)
-HTTP_LIMITS = HttpLimits(connections=64, idle_s=2.0, body_s=1.0)
+RESP_LIMITS = RespLimits(connections=64, stalled_s=PATIENCE_S)
+HTTP_LIMITS = HttpLimits(connections=64, idle_s=PATIENCE_S, body_s=PATIENCE_S)
+HASTY_RESP_LIMITS = replace(RESP_LIMITS, stalled_s=1.0)
+HASTY_HTTP_LIMITS = replace(HTTP_LIMITS, idle_s=1.0, body_s=1.0)
 
 
-@pytest.fixture(scope="module")
-def open_doors() -> Iterator[OpenDoors]:
+@contextmanager
+def opened(resp_limits: RespLimits, http_limits: HttpLimits) -> Iterator[OpenDoors]:
     loop = _new_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -56,8 +59,8 @@ def open_doors() -> Iterator[OpenDoors]:
     def run(work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, loop).result(PATIENCE_S)
 
-    resp = run(start_resp(store, info, limits=RESP_LIMITS))
-    http = run(start_http(store, info, limits=HTTP_LIMITS))
+    resp = run(start_resp(store, info, limits=resp_limits))
+    http = run(start_http(store, info, limits=http_limits))
     try:
         yield OpenDoors(store, resp, resp.port, http.port, loop)
     finally:
@@ -66,6 +69,19 @@ def open_doors() -> Iterator[OpenDoors]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(PATIENCE_S)
         loop.close()
+
+
+@pytest.fixture(scope="module")
+def open_doors() -> Iterator[OpenDoors]:
+    with opened(RESP_LIMITS, HTTP_LIMITS) as doors:
+        yield doors
+
+
+@pytest.fixture
+def hasty_doors() -> Iterator[OpenDoors]:
+    """Doors that soon hang up on who stalls: on a busy machine also on the innocent, so only for who stalls."""
+    with opened(HASTY_RESP_LIMITS, HASTY_HTTP_LIMITS) as doors:
+        yield doors
 
 
 @pytest.fixture

@@ -59,14 +59,14 @@ def test_malformed_requests_are_refused(doors: OpenDoors, caplog: pytest.LogCapt
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
-def test_half_a_header_is_not_waited_for_for_ever(doors: OpenDoors) -> None:
-    assert talk(doors, b"GET /v1/kv/k HTTP/1.1\r\nHost: loc") == b""
+def test_half_a_header_is_not_waited_for_for_ever(hasty_doors: OpenDoors) -> None:
+    assert talk(hasty_doors, b"GET /v1/kv/k HTTP/1.1\r\nHost: loc") == b""
 
 
-def test_half_a_body_is_not_waited_for_for_ever(doors: OpenDoors) -> None:
-    answer = talk(doors, b"PUT /v1/kv/k HTTP/1.1\r\n" + HOST + b"Content-Length: 10\r\n\r\nhalf")
+def test_half_a_body_is_not_waited_for_for_ever(hasty_doors: OpenDoors) -> None:
+    answer = talk(hasty_doors, b"PUT /v1/kv/k HTTP/1.1\r\n" + HOST + b"Content-Length: 10\r\n\r\nhalf")
     assert answer.startswith(b"HTTP/1.1 408 ")
-    assert doors.store.seen == []
+    assert hasty_doors.store.seen == []
 
 
 def test_a_client_that_hangs_up_in_the_middle_disturbs_nobody(

@@ -3,16 +3,21 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import pytest
 
 from kvsim.core.operation import AnyResult, Found, OperationError, Put, Read, RequestId, Value
 from kvsim.real.cluster_client import ClusterClient
-from kvsim.real.supervisor import Supervisor, new_cluster_file
+from kvsim.real.supervisor import Supervisor, SupervisorError, new_cluster_file
+
+T = TypeVar("T")
 
 QUORUM = {"replication": {"strategy": "quorum", "n": 3, "r": 2, "w": 2}}
 PATIENCE_S = 60.0
+PATIENT = {"timeout": "20s"}
+"""What every design here has that names no timeout of its own: on a busy machine an operation may take seconds."""
+STARTS_TRIED = 3
 
 
 class Start(Protocol):
@@ -25,9 +30,17 @@ def start(tmp_path: Path) -> Iterator[Start]:
     running: list[Supervisor] = []
 
     def start(design: dict[str, Any] = QUORUM, *, nodes: int = 3, **more: Any) -> Supervisor:
-        file = new_cluster_file(design, nodes=nodes, data_dir=tmp_path / f"cluster-{len(running)}", **more)
-        running.append(Supervisor(file))
-        running[-1].start()
+        for left in reversed(range(STARTS_TRIED)):
+            data_dir = tmp_path / f"cluster-{len(running)}"
+            file = new_cluster_file({**PATIENT, **design}, nodes=nodes, data_dir=data_dir, **more)
+            running.append(Supervisor(file, ready_timeout_s=PATIENCE_S))
+            try:
+                running[-1].start()
+            except SupervisorError as error:  # another test may take a free port before this cluster does
+                if not left or "Address already in use" not in str(error):
+                    raise
+            else:
+                break
         return running[-1]
 
     yield start
@@ -57,12 +70,21 @@ class Session:
 
     async def until_answered(self, key: bytes) -> Value | None:
         """Read until the cluster answers."""
-        while True:
-            try:
-                return await self.get(key)
-            except OperationError as error:
-                if not error.kind.retryable:
-                    raise
+        return await until_done(lambda: self.get(key))
+
+    async def until_put(self, key: bytes, value: Value) -> AnyResult:
+        """Write until the cluster acknowledges it."""
+        return await until_done(lambda: self.put(key, value))
+
+
+async def until_done(attempt: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Try until it is done: a cluster that is young, or short of CPU, may fail an operation that it serves later."""
+    while True:
+        try:
+            return await attempt()
+        except OperationError as error:
+            if not error.kind.retryable:
+                raise
 
 
 def talk(cluster: Supervisor, conversation: Callable[[Session], Coroutine[Any, Any, Any]], door: str = "") -> Any:

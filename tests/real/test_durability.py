@@ -10,14 +10,14 @@ import pytest
 
 from kvsim.real.supervisor import Supervisor
 from tests.conftest import require_command
-from tests.real.conftest import QUORUM, Session, Start, talk
+from tests.real.conftest import PATIENCE_S, QUORUM, Session, Start, talk, until_done
 
 SYNC_TAKES_S = 0.2
 DESIGNS = {
-    "single_copy": ({"replication": "single_copy", "timeout": "5s"}, 1),
-    "quorum": ({**QUORUM, "timeout": "5s"}, 3),
-    "raft": ({"replication": "raft", "timeout": "5s"}, 3),
-    "primary_backup": ({"replication": "primary_backup", "timeout": "5s"}, 3),
+    "single_copy": ({"replication": "single_copy"}, 1),
+    "quorum": (QUORUM, 3),
+    "raft": ({"replication": "raft"}, 3),
+    "primary_backup": ({"replication": "primary_backup"}, 3),
 }
 
 
@@ -49,12 +49,15 @@ def test_a_write_is_acknowledged_only_after_the_sync(design: dict[str, object], 
     cluster = start(design, nodes=nodes)
 
     async def how_long(session: Session) -> float:
-        await session.until_answered(b"k")
-        begun = time.monotonic()
-        await session.put(b"k", b"v")
-        return time.monotonic() - begun
+        async def write() -> float:
+            begun = time.monotonic()
+            await session.put(b"k", b"v")
+            return time.monotonic() - begun
 
-    assert talk(cluster, how_long) < SYNC_TAKES_S, "without strace a write is fast, or the test shows nothing"
+        return await until_done(write)
+
+    while talk(cluster, how_long) >= SYNC_TAKES_S:
+        continue  # without strace a write is fast, or the test would show nothing; on a busy machine not the first one
     with slow_syncs(cluster):
         assert talk(cluster, how_long) >= SYNC_TAKES_S
 
@@ -71,7 +74,7 @@ def test_a_failed_sync_stops_the_node_and_nothing_is_acknowledged(start: Start) 
             return type(error).__name__
         return "acknowledged"
 
-    assert talk(cluster, write) == "acknowledged"
+    talk(cluster, lambda session: session.until_put(b"k", b"v"))
     inject = ["-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO"]
     with subprocess.Popen(
         [strace, "-f", *inject, "-p", str(cluster.pid("data-1"))], stderr=subprocess.PIPE, text=True
@@ -80,6 +83,6 @@ def test_a_failed_sync_stops_the_node_and_nothing_is_acknowledged(start: Start) 
         assert "attached" in tracer.stderr.readline()
         assert talk(cluster, write) in ("OutcomeUnknown", "Unavailable")
         tracer.communicate()
-    ended = cluster.ended.get(timeout=20)
+    ended = cluster.ended.get(timeout=PATIENCE_S)
     assert ended.code == 74
     assert re.search(r"replica\.journal: Input/output error; the node stops", ended.reason)

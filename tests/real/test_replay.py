@@ -26,7 +26,7 @@ from kvsim.real.recording import (
 )
 from kvsim.real.replay import Diverged, replay, replay_entries
 from kvsim.real.supervisor import Supervisor
-from tests.real.conftest import QUORUM, Session, Start, talk
+from tests.real.conftest import PATIENCE_S, PATIENT, QUORUM, Session, Start, talk
 
 DESIGNS = {
     "quorum": {**QUORUM, "membership": "heartbeat"},
@@ -38,8 +38,8 @@ DESIGNS = {
 
 async def load(session: Session) -> None:
     await session.until_answered(b"key-0")
-    await asyncio.gather(*(session.put(b"key-%d" % (number % 20), b"value-%d" % number) for number in range(100)))
-    await asyncio.gather(*(session.get(b"key-%d" % (number % 20)) for number in range(100)))
+    await asyncio.gather(*(session.until_put(b"key-%d" % (number % 20), b"value-%d" % number) for number in range(100)))
+    await asyncio.gather(*(session.until_answered(b"key-%d" % (number % 20)) for number in range(100)))
 
 
 def recordings(cluster: Supervisor) -> list[Path]:
@@ -91,7 +91,7 @@ def test_a_node_that_failed_fails_in_the_replay_too(start: Start, tmp_path: Path
             await session.put(b"k", b"v")
 
     talk(cluster, conversation)
-    assert cluster.ended.get(timeout=20).node == "data-1"
+    assert cluster.ended.get(timeout=PATIENCE_S).node == "data-1"
     recording = cluster.node_dir("data-1") / "recording-1"
     entries = read_recording(recording)
     assert entries[-1] == Failed("ZeroDivisionError: integer division or modulo by zero")
@@ -105,7 +105,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> list[AnyEntry]:
     """The recording of a data node of a quorum cluster."""
     from kvsim.real.supervisor import new_cluster_file
 
-    file = new_cluster_file(QUORUM, nodes=3, data_dir=tmp_path_factory.mktemp("recorded"), record=True)
+    file = new_cluster_file({**QUORUM, **PATIENT}, nodes=3, data_dir=tmp_path_factory.mktemp("recorded"), record=True)
     with Supervisor(file) as cluster:
         talk(cluster, load)
     entries = read_recording(cluster.node_dir("data-1") / "recording-1")

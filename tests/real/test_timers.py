@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kvsim.core.message import MILLISECOND, SECOND
 from kvsim.real.timers import CLEAN_FROM, Timers
-from tests.transport.ends import LOOPS, run
+from tests.transport.ends import LOOPS, PATIENCE_S, run
 
 
 @pytest.mark.parametrize("loop", LOOPS)
@@ -42,7 +42,7 @@ def test_a_timer_that_sets_a_later_one_delays_none_that_is_due_before() -> None:
         timers = Timers(asyncio.get_running_loop(), lambda call: call())
         timers.after(MILLISECOND, lambda: timers.after(60 * SECOND, lambda: None))
         timers.after(5 * MILLISECOND, done.set)
-        await asyncio.wait_for(done.wait(), 10)
+        await asyncio.wait_for(done.wait(), PATIENCE_S)
         timers.close()
 
     run(test)

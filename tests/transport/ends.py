@@ -17,7 +17,7 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,
     "uvloop": uvloop.new_event_loop,
 }
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 def run(test: Callable[[], Coroutine[Any, Any, None]], loop: str = "uvloop") -> None:
