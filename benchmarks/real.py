@@ -195,6 +195,9 @@ def measure(rounds: int = ROUNDS) -> dict[tuple[str, str], Measured | str]:
 
 def main() -> None:
     """Print a line for each store and operation, the ratios to redis-server, and durable writes."""
+    if not Path("/proc/self/stat").exists():
+        print("not measured: the CPU of processes is read from /proc, which only Linux has")
+        return
     print(f"{CLIENTS} clients, {VALUE_BYTES}-byte values; kvsim: quorum N=3 R=2 W=2 in memory, 4 processes")
     measured = measure()
     for (name, kind), found in measured.items():

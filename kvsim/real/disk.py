@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import fcntl
 import os
 import queue
 import threading
@@ -25,17 +26,16 @@ RESERVE_BYTES = 16 * 1_048_576
 """Space that writes must leave free: for the journal's rewriting, and for what was taken on before."""
 SPACE_KNOWN_FOR_NS = 100 * MILLISECOND
 
-try:
-    from fcntl import F_FULLFSYNC, fcntl  # type: ignore[attr-defined,unused-ignore]
+FULL_SYNC: int | None = getattr(fcntl, "F_FULLFSYNC", None)
+"""macOS: fsync only hands the data to the drive; this has the drive write it. None elsewhere."""
 
-    def sync_to_platter(descriptor: int) -> None:
-        """macOS: fsync only hands the data to the drive; F_FULLFSYNC has the drive write it."""
-        fcntl(descriptor, F_FULLFSYNC)
-except ImportError:
 
-    def sync_to_platter(descriptor: int) -> None:
-        """Done when the data, and the size that is needed to read it, will outlive a power cut."""
+def sync_to_platter(descriptor: int) -> None:
+    """Done when a file's data, and the size that is needed to read it, will outlive a power cut."""
+    if FULL_SYNC is None:
         os.fdatasync(descriptor)
+    else:
+        fcntl.fcntl(descriptor, FULL_SYNC)
 
 
 class Order(NamedTuple):
@@ -276,7 +276,10 @@ def sync_directory(directory: Path) -> None:
     """Make the names of the files in it durable."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        if FULL_SYNC is None:
+            os.fsync(descriptor)
+        else:
+            fcntl.fcntl(descriptor, FULL_SYNC)
     finally:
         os.close(descriptor)
 

@@ -132,6 +132,32 @@ def test_a_failed_sync_is_never_tried_again(tmp_path: Path, monkeypatch: pytest.
     assert (tmp_path / "log").read_bytes() == b"record"
 
 
+def test_on_macos_the_drive_itself_is_made_to_write_files_and_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def full_sync(descriptor: int, request: int) -> int:
+        assert request == 51
+        status = os.fstat(descriptor)
+        asked.extend(path.name for path in (tmp_path, *tmp_path.iterdir()) if os.path.samestat(status, path.stat()))
+        return 0
+
+    monkeypatch.setattr(disk, "FULL_SYNC", 51)
+    monkeypatch.setattr(disk.fcntl, "fcntl", full_sync)
+    monkeypatch.delattr(os, "fdatasync", raising=False)  # which macOS does not have
+    monkeypatch.setattr(os, "fsync", None)  # which does not reach the platter there
+
+    async def test(some: FileDisk) -> None:
+        some.append("log", b"record")
+        assert await outcome(some.sync("log")) is None
+        assert await outcome(some.replace("log", b"snapshot")) is None
+
+    on_disk(tmp_path, test)
+    assert asked == [tmp_path.name, "log", "log.new", tmp_path.name], "a name is durable when its folder is"
+    assert (tmp_path / "log").read_bytes() == b"snapshot"
+
+
 def test_the_disk_counts_as_full_below_the_reserve(tmp_path: Path) -> None:
     async def roomy(some: FileDisk) -> None:
         assert not some.full()
