@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 STREAM = Channel.STREAM
 
 
-class Packet(msgspec.Struct, gc=False):
-    """A message on its way."""
+class Packet(msgspec.Struct):
+    """A message on its way. The garbage collector must know of it: it leads to the whole world, which else would stay
+    for ever where it ends with a message under way."""
 
     link: Link
     envelope: Envelope[Any]

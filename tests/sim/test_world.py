@@ -1,5 +1,7 @@
 """A whole design runs in the simulated world: clients ask, crash and faults included."""
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from kvsim.core.message import Envelope, NodeId
 from kvsim.core.operation import Found, Perform, Put, Read, RequestId, Written
 from kvsim.sim.faults import Crash, install
+from kvsim.sim.link import Packet
 from kvsim.sim.settings import WorldSettings
 from kvsim.sim.world import World
 from kvsim.strategies.catalogue import cluster_of, read_design
@@ -87,3 +90,19 @@ def test_roles_are_looked_up_in_the_components_of_live_nodes() -> None:
     assert world.role("leader") == "data-2"
     world.hosts["data-2"].crash()
     assert world.role("leader") is None
+
+
+@pytest.mark.parametrize("strategy", ["quorum", "raft", "primary_backup", "single_copy"])
+def test_a_world_that_nobody_holds_is_forgotten_even_with_messages_under_way(strategy: str) -> None:
+    world = world_of({"strategy": strategy})
+    world.start()
+    world.run(S)
+    asker = Asker(world)
+    for number in range(1, 4):
+        asker.port.send(world.cluster.doors()[0], Envelope(Perform(Put(RequestId("c", number), b"k", b"v")), number))
+        world.run(world.now() + MS)
+    assert any(isinstance(argument, Packet) for *_, argument in world.engine._queue), "something is under way"
+    engine = weakref.ref(world.engine)
+    del world, asker
+    gc.collect()
+    assert engine() is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 from kvsim.lab.published.page import write_page
@@ -20,8 +21,9 @@ def main() -> int:
     parser.add_argument("--pictures", type=Path, default=Path("docs/pictures/published"))
     parser.add_argument("--jobs", type=int, default=2)
     asked = parser.parse_args()
-    with ProcessPoolExecutor(asked.jobs) as pool:
-        paths = sorted(asked.folder.glob("*.toml"))
+    paths = sorted(asked.folder.glob("*.toml"))
+    # A process an experiment: what one took is given back before the next begins.
+    with ProcessPoolExecutor(asked.jobs, get_context("spawn"), max_tasks_per_child=1) as pool:
         done = list(pool.map(_one, paths, [asked.share] * len(paths)))
     write_page(done, asked.page, asked.pictures)
     outside = [row for one in done for row in one.rows if not row.holds]
