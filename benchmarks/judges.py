@@ -78,6 +78,40 @@ def shifted(operations: int, clients: int, keys: int) -> History:
     return History(structs.replace(e, index=i, time_ns=e.time_ns + offsets[e.process]) for i, e in enumerate(moved))
 
 
+def old_reads(operations: int, clients: int, keys: int) -> History:
+    """Writes are linearizable, and each client reads what it has heard of: sequentially consistent, not more."""
+    random = Random(5)
+    recorder = Recorder()
+    log: list[tuple[str, str]] = []
+    heard = [0] * clients
+    known: list[dict[str, str]] = [{} for _ in range(clients)]
+    open_: dict[int, list[Any]] = {}
+    now = begun = 0
+    while begun < operations or open_:
+        now += random.randrange(1000, 100_000)
+        client = random.randrange(clients)
+        if client not in open_:
+            if begun < operations:
+                begun += 1
+                key = f"key-{random.randrange(keys)}"
+                value = f"v{begun}" if random.random() < 0.5 else None
+                recorder.invoke(client, now, "put" if value else "read", key, value)
+                open_[client] = [key, value, False]
+            continue
+        key, value, done = open_[client]
+        if done:
+            recorder.complete(client, now, "ok", value)
+            del open_[client]
+            continue
+        if value:
+            log.append((key, value))
+        until = len(log) if value else max(heard[client], len(log) - random.randrange(200))
+        known[client].update(log[heard[client] : until])
+        heard[client] = until
+        open_[client] = [key, value or known[client].get(key), True]
+    return recorder.history
+
+
 def lists(count: int, clients: int = 20, keys: int = 5_000, skewed: bool = False) -> History:
     """Transactions of four micro-operations on lists, serializable; or of snapshot isolation, with write skew."""
     random = Random(2)
@@ -139,7 +173,8 @@ CASES: dict[str, Case] = {
     "linearizable by search, values repeat, 8 clients": Case(
         lambda: registers(20_000, 8, 1, unique=False), linearizable
     ),
-    "sequential": Case(lambda: shifted(5_000, 20, 100), _level("sequential")),
+    "sequential, clocks differ": Case(lambda: shifted(20_000, 20, 100), _level("sequential", time_limit_s=120.0)),
+    "sequential, reads are old": Case(lambda: old_reads(20_000, 20, 100), _level("sequential", time_limit_s=120.0)),
     "causal": Case(lambda: shifted(20_000, 20, 100), _level("causal")),
     "causal-memory": Case(lambda: shifted(20_000, 20, 100), _level("causal-memory")),
     "causal-convergence": Case(lambda: shifted(20_000, 20, 100), _level("causal-convergence")),

@@ -53,16 +53,23 @@ class WritesByKey:
 class Order:
     """Pasts and edges; `grown` starts from the same order and leaves it as it is."""
 
-    def __init__(self, sessions: Sequence[Sequence[Act]], acts: Sequence[Act], edges: Edges) -> None:
+    def __init__(
+        self,
+        sessions: Sequence[Sequence[Act]],
+        acts: Sequence[Act],
+        edges: Edges,
+        pasts: list[list[int]] | None = None,
+    ) -> None:
+        """From edges; with the pasts to which they lead, if somebody knows them."""
         self.sessions, self.acts, self.edges = sessions, acts, edges
         self.more: Edges = {}
         self.trail: list[tuple[int, list[int] | None]] = []
         """What each change replaced: an act and its past; or, with its complement, an act that got an edge."""
         self._raised: dict[int, list[int]] = {}
-        sequence = topological(len(acts), edges)
-        self.sound = sequence is not None
+        sequence = topological(len(acts), edges) if pasts is None else None
+        self.sound = pasts is not None or sequence is not None
         """Whether the edges make an order at all."""
-        self._pasts: list[list[int]] = self._fill(sequence) if sequence is not None else []
+        self._pasts: list[list[int]] = pasts or (self._fill(sequence) if sequence is not None else [])
 
     def _fill(self, sequence: Sequence[int]) -> list[list[int]]:
         nothing = [0] * len(self.sessions)

@@ -1,23 +1,24 @@
 """Sequential consistency: one order of all operations keeps each process's own order and makes every answer right.
 
 Lamport, "How to make a multiprocessor computer that correctly executes multiprocess programs", 1979. To decide it is
-NP-complete even where every read has one source (Gibbons and Korach 1997), so: what must come before what is drawn out
-first, for keys whose values are unique and never erased, and often refutes; then a search looks for an order, and may
-give up. Unlike linearizability the condition is not local: keys are judged together. Scans and transactions are left
-out.
+NP-complete even where every read has one source (Gibbons and Korach 1997), so: what must come before what is drawn out,
+for keys whose values are unique and never erased, and often refutes; what is left open is guessed, and an order that
+was found is tested; then a search looks for one, and may give up. Unlike linearizability the condition is not local:
+keys are judged together. Scans and transactions are left out.
 """
 
 from collections.abc import Sequence
 from typing import TypeAlias
 
 from kvsim.check.linearizable import linearizable
-from kvsim.check.order import Contradiction, Order, causal_edges
+from kvsim.check.order import Order
 from kvsim.check.reads_from import Act
 from kvsim.check.search import Limits
 from kvsim.check.sequential_order import DrawnOrder
 from kvsim.check.sequential_search import Found, Step, find_order
 from kvsim.check.tale import circle
 from kvsim.check.verdict import NotRefuted, Refuted, Undecided, Verdict, Witness
+from kvsim.check.version_choice import order_by_choice, order_by_time
 from kvsim.check.wording import listed, shown, told
 from kvsim.core.history import ERASURES, WRITES, History, Key, Operation, operations
 
@@ -42,13 +43,17 @@ def sequential(history: History, time_limit_s: float = 10.0, memory_limit_bytes:
     program = _Program(judged, writers)
     if len(program.acts) * len(program.sessions) * 8 > limits.memory_bytes:
         return Undecided(f"memory limit: {len(program.acts):,} operations in {len(program.sessions):,} sessions")
+    if program.all_clear and order_by_time(program.acts, program.sessions):
+        return NotRefuted()
     try:
         witness = program.draw_out(limits)
+        if witness is not None:
+            return Refuted(witness)
+        if program.all_clear and order_by_choice(program.forced, limits):
+            return NotRefuted()
     except TimeoutError:
-        return Undecided(f"time limit, with {len(program.acts):,} operations before any order was tried")
-    if witness is not None:
-        return Refuted(witness)
-    found = find_order(program.steps(), limits, program.drawn)
+        return Undecided(f"time limit, with {len(program.acts):,} operations before an order was found")
+    found = find_order(program.steps(), limits, program.drawn())
     if found.order:
         return NotRefuted()
     if found.reason:
@@ -86,7 +91,9 @@ class _Program:
             act.number, act.session, act.place = number, session, len(self.sessions[session])
             self.sessions[session].append(act)
         self._find_sources()
-        self.order = Order(self.sessions, self.acts, causal_edges(self.sessions, self.acts))
+        self.clear = [act for act in self.acts if act.key not in self.unclear and act.operation.invoked in happened]
+        self.all_clear = len(self.clear) == len(self.acts)
+        """Whether the order is all that is open."""
 
     def _happened(self, judged: Sequence[Operation]) -> set[int]:
         """Operations that took place: acknowledged, or the only ones that wrote what somebody found."""
@@ -116,16 +123,20 @@ class _Program:
     # ---- what must come before what
 
     def draw_out(self, limits: Limits) -> Witness | None:
-        """Let the order grow until nothing new follows; a circle refutes."""
-        if not self.order.sound:
-            return circle(self.acts, self.order.edges, "no order keeps what each process did and saw")
-        clear = [act for act in self.acts if act.key not in self.unclear and act.operation.invoked in self.certain]
-        self.drawn = DrawnOrder(self.order, clear, filter(self._asks_absence, clear))
+        """Let the order grow until nothing new follows; a circle refutes. Raises TimeoutError."""
+        from kvsim.check.forced_order import ForcedOrder, Impossible
+
+        self.forced = ForcedOrder(self.acts, len(self.sessions), self.clear)
         try:
-            self.drawn.draw(self.acts, limits)
-        except Contradiction:
-            return circle(self.acts, self.order.all_edges(), "no order keeps what each process did and saw")
+            self.forced.draw(filter(self._asks_absence, self.clear), self.clear, limits)
+        except Impossible:
+            return circle(self.acts, self.forced.all_edges(), "no order keeps what each process did and saw")
         return None
+
+    def drawn(self) -> DrawnOrder:
+        """What must come before what, for the search."""
+        order = Order(self.sessions, self.acts, self.forced.all_edges(), self.forced.pasts)
+        return DrawnOrder(order, self.clear)
 
     def steps(self) -> list[list[Step]]:
         """The operations of each process for the search."""

@@ -1,8 +1,6 @@
-"""What must come before what in every order that explains all answers, drawn out until nothing new follows.
+"""What must come before what while a search goes on: each choice adds to the forced order, and contradictions show.
 
-Two rules, for keys whose values are unique: a write that comes before a read of another write's value comes before that
-write too; and a write that comes after another one comes after all who read that. During a search each choice adds to
-the order, and what contradicts it is seen at once.
+The same two rules as in `forced_order`, applied to one choice at a time, and taken back with it.
 """
 
 from collections import deque
@@ -10,13 +8,12 @@ from collections.abc import Iterable, Sequence
 
 from kvsim.check.order import Contradiction, Order, WritesByKey
 from kvsim.check.reads_from import Act
-from kvsim.check.search import Limits
 
 
 class DrawnOrder:
     """The order, and for the acts on clear keys who reads what. Raises Contradiction where there is no order."""
 
-    def __init__(self, order: Order, clear: Sequence[Act], absent: Iterable[Act]) -> None:
+    def __init__(self, order: Order, clear: Sequence[Act]) -> None:
         self.order = order
         self.writes = WritesByKey(clear)
         self._clear = {act.number for act in clear}
@@ -24,28 +21,13 @@ class DrawnOrder:
         for act in clear:
             if act.source is not None:
                 self._readers.setdefault(act.source.number, {})[act.session] = act
-        self._absent: dict[object, dict[int, Act]] = {}
-        for act in absent:
-            self._absent.setdefault(act.key, {})[act.session] = act
 
-    def draw(self, acts: Sequence[Act], limits: Limits) -> None:
-        """Draw out what follows from all acts. Raises TimeoutError."""
-        clear = [act for act in acts if act.number in self._clear]
-        for write in clear:
-            if write.is_write:
-                for read in self._absent.get(write.key, {}).values():
-                    if read is not write:
-                        self.order.put(read, write, read)
-        self._close(clear, limits)
-
-    def _close(self, acts: Iterable[Act], limits: Limits | None) -> None:
+    def _close(self, acts: Iterable[Act]) -> None:
         due = deque(acts)
         waiting = {act.number for act in due}
         while due:
             act = due.popleft()
             waiting.discard(act.number)
-            if limits is not None and limits.over():
-                raise TimeoutError
             for other in self._follow(act):
                 if other.number in self._clear and other.number not in waiting:
                     waiting.add(other.number)
@@ -84,7 +66,7 @@ class DrawnOrder:
                 for read in self._readers.get(act.number, {}).values():
                     if read is not other:
                         touched += self.order.put(read, other, read)
-            self._close([a for a in touched if a.number in self._clear], None)
+            self._close([a for a in touched if a.number in self._clear])
         except Contradiction:
             return False
         return True

@@ -9,13 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.judges import old_reads, shifted
 from kvsim.check import NotRefuted, Refuted, Undecided
 from kvsim.check.causal import causal, causal_convergence, causal_memory
+from kvsim.check.forced_order import ForcedOrder
+from kvsim.check.linearizable import linearizable
+from kvsim.check.reads_from import Act, _Readings
+from kvsim.check.search import Limits
 from kvsim.check.sequential import sequential
 from kvsim.check.sessions import ALL, session_guarantees
+from kvsim.check.version_choice import order_by_choice, order_by_time
 from kvsim.core.history import History, Operation, Recorder, operations
 from tests.check.worlds import ALL as ALL_OPERATIONS
-from tests.check.worlds import run, step, story
+from tests.check.worlds import REGISTER, run, step, story
 
 
 def made_up(random: Random, count: int, processes: int, keys: int, pairs: bool = False) -> History:
@@ -243,6 +249,47 @@ def test_stronger_levels_imply_weaker_ones(seed: int, count: int) -> None:
     }
     assert not kept[sequential] or (kept[causal_memory] and kept[causal_convergence])
     assert kept[causal] or not (kept[causal_memory] or kept[causal_convergence])
+
+
+# ---- long histories whose order is for the judge to find
+
+
+def test_old_reads_of_writes_in_one_order_are_sequential_and_not_linearizable() -> None:
+    history = old_reads(2_000, 20, 20)
+    assert isinstance(linearizable(history), Refuted)
+    assert isinstance(sequential(history, time_limit_s=300.0), NotRefuted)
+
+
+@pytest.mark.parametrize("keys", [2, 30])
+def test_clients_whose_clocks_differ_are_sequential_and_not_linearizable(keys: int) -> None:
+    history = shifted(1_500, 8, keys)
+    assert isinstance(linearizable(history), Refuted)
+    assert isinstance(sequential(history, time_limit_s=300.0), NotRefuted)
+
+
+@settings(max_examples=60, deadline=None)
+@given(SEEDS, st.integers(2, 4), st.integers(1, 3))
+def test_an_order_that_was_guessed_explains_all_answers(seed: int, processes: int, keys: int) -> None:
+    acts, own, forced = drawn(run(Random(seed), 60, processes, REGISTER, unknown=0.0, keys=keys))
+    for order in (order_by_time(acts, own), order_by_choice(forced, Limits.of(60.0, 1 << 30))):
+        if order is not None:
+            state: dict[Any, Any] = {}
+            for act in order:
+                legal, state[act.key] = step(state.get(act.key), act.operation)
+                assert legal
+            assert sorted(act.number for act in order) == list(range(len(acts)))
+            for mine in own:
+                assert [act for act in order if act.session == mine[0].session] == mine
+
+
+def drawn(history: History) -> tuple[list[Act], list[list[Act]], ForcedOrder]:
+    """The acts of a history of reads and writes, by session too, and what must come before what."""
+    found = _Readings(history)
+    sessions = next(found.all())
+    forced = ForcedOrder(sessions.acts, len(sessions.sessions), sessions.acts)
+    absent = [act for act in sessions.acts if not act.is_write and act.source is None]
+    forced.draw(absent, sessions.acts, Limits.of(60.0, 1 << 30))
+    return sessions.acts, sessions.sessions, forced
 
 
 # ---- witnesses and limits
