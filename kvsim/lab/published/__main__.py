@@ -9,7 +9,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from kvsim.lab.published.page import write_page
-from kvsim.lab.published.run import Reproduced, read, reproduce
+from kvsim.lab.published.run import reproduce_file
 
 
 def main() -> int:
@@ -24,7 +24,7 @@ def main() -> int:
     paths = sorted(asked.folder.glob("*.toml"))
     # A process an experiment: what one took is given back before the next begins.
     with ProcessPoolExecutor(asked.jobs, get_context("spawn"), max_tasks_per_child=1) as pool:
-        done = list(pool.map(_one, paths, [asked.share] * len(paths)))
+        done = list(pool.map(reproduce_file, paths, [asked.share] * len(paths)))
     write_page(done, asked.page, asked.pictures)
     outside = [row for one in done for row in one.rows if not row.holds]
     for row in outside:
@@ -33,10 +33,6 @@ def main() -> int:
         f"{sum(len(one.rows) for one in done) - len(outside)} figures within their tolerance: {asked.page}\n"
     )
     return 1 if outside else 0
-
-
-def _one(path: Path, share: float) -> Reproduced:
-    return reproduce(read(path), share)
 
 
 if __name__ == "__main__":

@@ -116,6 +116,11 @@ def _loosened(text: str, factor: float) -> str:
     return re.sub(r"within ([0-9.]+)%", lambda found: f"within {float(found[1]) * factor:g}%", text)
 
 
+def reproduce_file(path: Path, share: float) -> Reproduced:
+    """Run the experiment of a file; for processes, to which it goes by name."""
+    return reproduce(read(path), share)
+
+
 def reproduce(recipe: Recipe, share: float = 1.0) -> Reproduced:
     """Run each point with this share of its trials, and judge what came of it."""
     source = recipe.source
