@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from kvsim.check.wording import in_few_digits
 from kvsim.core.history import Key, Operation, json_value, seconds
 
 
@@ -16,6 +17,9 @@ class Witness(msgspec.Struct, frozen=True):
     key: Key | None
     operations: tuple[Operation, ...]
     sentence: str
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "sentence", in_few_digits(self.sentence, self.operations))
 
 
 class Refuted(msgspec.Struct, frozen=True):

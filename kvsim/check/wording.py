@@ -1,6 +1,7 @@
 """How a witness speaks: operations and times in words that a student understands."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from kvsim.core.history import Operation
@@ -16,11 +17,39 @@ def shown(value: Any) -> str:
     return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
 
 
-def at(time_ns: int | None) -> str:
-    """A moment: 1_204_000_000 is `1.204 s`; three digits at least, more where they are needed."""
+def counted(number: int, what: str) -> str:
+    """`1 operation`, `2,000 operations`."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
+def at(time_ns: int | None, digits: int | None = None) -> str:
+    """A moment: 1_204_000_000 is `1.204 s`; three digits at least, by default as many as it has."""
+    if digits is not None:
+        step = 10 ** (9 - digits)
+        time_ns = ((time_ns or 0) + step // 2) // step * step
     whole, part = divmod(time_ns or 0, 1_000_000_000)
-    digits = f"{part:09d}".rstrip("0")
-    return f"{whole}.{digits:0<3} s"
+    text = f"{part:09d}"[:digits] if digits is not None else f"{part:09d}".rstrip("0")
+    return f"{whole}.{text:0<3} s"
+
+
+def moments(found: Iterable[Operation]) -> set[int]:
+    """When operations began and ended."""
+    return {time_ns for o in found for time_ns in (o.invoked_ns, o.completed_ns) if time_ns is not None}
+
+
+def digits_for(times_ns: Iterable[int]) -> int:
+    """How many digits behind the point tell these moments apart, three at least."""
+    different = set(times_ns)
+    return next((n for n in range(3, 9) if len({at(time_ns, n) for time_ns in different}) == len(different)), 9)
+
+
+def in_few_digits(sentence: str, found: Iterable[Operation]) -> str:
+    """A sentence about operations, its times with no more digits than tell the operations' moments apart."""
+    times_ns = moments(found)
+    digits = digits_for(times_ns)
+    for time_ns in sorted(times_ns, key=lambda t: -len(at(t))):
+        sentence = sentence.replace(f" {at(time_ns)}", f" {at(time_ns, digits)}")
+    return sentence
 
 
 def deed(operation: Operation) -> str:

@@ -205,9 +205,10 @@ def _print(about: dict[str, Any], level: str, verdict: Verdict) -> None:
 
     from kvsim.check import NotRefuted, Refuted
     from kvsim.check.judges import JUDGES
+    from kvsim.check.wording import counted
 
     console = _console()
-    console.print(Text.assemble(_coloured(verdict.name), f": {level}, {about['operations']:,} operations"))
+    console.print(Text.assemble(_coloured(verdict.name), f": {level}, {counted(about['operations'], 'operation')}"))
     if isinstance(verdict, Refuted):
         _print_witness(verdict)
     elif isinstance(verdict, NotRefuted):
@@ -222,7 +223,7 @@ def _print_witness(refuted: Refuted) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from kvsim.check.wording import at, done, shown
+    from kvsim.check.wording import at, digits_for, done, moments, shown
 
     witness = refuted.witness
     console = _console()
@@ -232,21 +233,24 @@ def _print_witness(refuted: Refuted) -> None:
     table = Table(box=None, padding=(0, 2), show_edge=False)
     for title in ("  event", "process", "began", "ended", *(("key",) if several else ()), "operation"):
         table.add_column(title, justify="left" if title in ("key", "operation") else "right")
+    digits = digits_for(moments(witness.operations))
     for o in witness.operations:
-        ended = "unknown" if o.outcome == "info" else at(o.completed_ns)
+        ended = "unknown" if o.outcome == "info" else at(o.completed_ns, digits)
         key = (Text("" if o.key is None else shown(o.key)),) if several else ()
-        table.add_row(str(o.invoked), str(o.process), at(o.invoked_ns), ended, *key, Text(done(o)))
+        table.add_row(str(o.invoked), str(o.process), at(o.invoked_ns, digits), ended, *key, Text(done(o)))
     console.print(table)
 
 
 def _print_isolation(about: dict[str, Any], isolation: Isolation) -> None:
     from rich.text import Text
 
+    from kvsim.check.wording import counted
+
     console = _console()
     strongest = f"the strongest level not refuted is {isolation.strongest}"
     if isolation.strongest == "none":
         strongest = "every level is refuted"
-    console.print(Text(f"transactions: {strongest}, {about['operations']:,} operations"))
+    console.print(Text(f"transactions: {strongest}, {counted(about['operations'], 'operation')}"))
     for level, name in isolation.levels.items():
         console.print(Text.assemble("  ", _coloured(name), f": {level}"))
     for anomaly in isolation.anomalies:
@@ -288,10 +292,11 @@ def _print_all(about: dict[str, Any], levels: dict[str, Verdict], others: dict[s
 
     from kvsim.check import Refuted, Undecided
     from kvsim.check.judges import strongest
+    from kvsim.check.wording import counted
 
     console = _console()
     best = " and ".join(strongest(levels)) or "none"
-    console.print(Text(f"strongest not refuted: {best}, {about['operations']:,} operations"))
+    console.print(Text(f"strongest not refuted: {best}, {counted(about['operations'], 'operation')}"))
     for name, verdict in (levels | others).items():
         why = verdict.witness.sentence if isinstance(verdict, Refuted) else ""
         why = verdict.reason if isinstance(verdict, Undecided) else why

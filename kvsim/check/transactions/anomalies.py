@@ -11,7 +11,7 @@ import msgspec
 
 from kvsim.check.transactions.dependencies import Dependencies
 from kvsim.check.transactions.read import Transaction, external_reads, written
-from kvsim.check.wording import listed, shown
+from kvsim.check.wording import in_few_digits, listed, shown
 
 
 class Anomaly(msgspec.Struct, frozen=True):
@@ -22,6 +22,10 @@ class Anomaly(msgspec.Struct, frozen=True):
     sentence: str
     steps: tuple[tuple[int, int, str], ...] = ()
     """Of a cycle: edges between the transactions, by their places in it, with their kinds."""
+
+    def __post_init__(self) -> None:
+        found = [transaction.operation for transaction in self.transactions]
+        msgspec.structs.force_setattr(self, "sentence", in_few_digits(self.sentence, found))
 
 
 def called(t: Transaction) -> str:
