@@ -10,6 +10,7 @@ import contextlib
 import gc
 import logging
 import os
+import resource
 import signal
 import sys
 import traceback
@@ -41,6 +42,10 @@ EXIT_DISK = 74
 """The disk failed, or what is on it is damaged. Starting again without a look at it may lose data."""
 
 
+MOST_CONNECTIONS, FEWEST_CONNECTIONS = 10_000, 16
+"""Of clients to one door; how many it is within these depends on how many files the system lets a process open."""
+FILES_KEPT = 256
+"""For peers, the disk and the process itself, so that clients never take what the cluster needs."""
 GARBAGE_SOUGHT_FROM = 20_000
 """New objects before garbage is looked for; what forms no cycle goes at once, without being looked for."""
 
@@ -73,6 +78,7 @@ class NodeProcess:
             begun = Begun(file, node_id, recovered.incarnation)
             self._log = Log(file.node_dir(node_id) / f"recording-{recovered.incarnation}", begun)
         self._doors: list[Door] = []
+        self._connections = connections_for(_raise_limit_of_open_files())
 
     async def start(self) -> None:
         """Take the ports, run the node, open its doors. Raises `CannotStart`."""
@@ -113,7 +119,7 @@ class NodeProcess:
             if port is None:
                 continue
             try:
-                self._doors.append(await _open_door(kind, self.local, info, file.door_host, port))
+                self._doors.append(await _open_door(kind, self.local, info, file.door_host, port, self._connections))
             except OSError as error:
                 raise CannotStart(
                     f"{self.node_id} cannot open its {kind} door on port {port}: {error.strerror}; "
@@ -225,14 +231,32 @@ def _verdict(node_id: NodeId, failure: Exception | None) -> int:
     return EXIT_DEFECT
 
 
-async def _open_door(kind: str, local: LocalClient, info: DoorInfo, host: str, port: int) -> Door:
+async def _open_door(kind: str, local: LocalClient, info: DoorInfo, host: str, port: int, connections: int) -> Door:
     if kind == "http":  # imported late: most nodes have no door
-        from kvsim.real.doors.http_door import start_http
+        from kvsim.real.doors.http_door import HttpLimits, start_http
 
-        return await start_http(local, info, host, port)
-    from kvsim.real.doors.resp_door import start_resp
+        return await start_http(local, info, host, port, HttpLimits(connections=connections))
+    from kvsim.real.doors.resp_door import RespLimits, start_resp
 
-    return await start_resp(local, info, host, port)
+    return await start_resp(local, info, host, port, RespLimits(connections=connections))
+
+
+def connections_for(open_files: int) -> int:
+    """How many clients each of two doors may have, when a process may open so many files: some are kept for peers."""
+    return max(min(MOST_CONNECTIONS, (open_files - FILES_KEPT) // 2), FEWEST_CONNECTIONS)
+
+
+def _raise_limit_of_open_files() -> int:
+    """Ask the system for as many as it allows; gives how many that are. Many systems begin with 1,024 or 256."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * MOST_CONNECTIONS + FILES_KEPT
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(ValueError, OSError):  # macOS has a limit of its own below the one it tells
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return wanted if soft == resource.RLIM_INFINITY else soft
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

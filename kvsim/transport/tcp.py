@@ -31,6 +31,8 @@ from kvsim.transport.frames import (
 OUTBOX_LIMIT_BYTES = 64 * 1_048_576
 OUTBOX_LIMIT_MESSAGES = 65_536
 """What may wait for a peer that does not read, or is not there; beyond it the stream breaks."""
+STRANGERS_LIMIT = 128
+"""Connections of who has not said who he is; when one more comes, the oldest is hung up on: peers greet at once."""
 DIAL_TIMEOUT_S = 2.0
 GREETING_TIMEOUT_S = 5.0
 FIRST_BACKOFF_S, LAST_BACKOFF_S = 0.02, 0.5
@@ -145,6 +147,11 @@ class Streams:
     def met(self, connection: _Connection) -> None:
         """Somebody has connected, and has not said who he is."""
         self._strangers[connection] = None
+        if len(self._strangers) > STRANGERS_LIMIT:
+            oldest = next(iter(self._strangers))
+            del self._strangers[oldest]
+            self.complaints.add("too many strangers", f"more than {STRANGERS_LIMIT} strangers; the oldest is closed")
+            oldest.abort()
 
     def admitted(self, connection: _Connection, peer: NodeId) -> None:
         """He has, and is welcome."""

@@ -292,6 +292,17 @@ def test_commands_on_different_keys_are_under_way_together(doors: OpenDoors, wir
     assert [wire.reply() for _ in range(10)] == [b"OK"] * 10
 
 
+def test_who_reads_large_values_has_few_under_way(doors: OpenDoors, wire: Wire) -> None:
+    large = b"x" * 600_000
+    wire.ask("SET", "large", large)
+    assert wire.ask("GET", "large") == large
+    doors.store.most_under_way = 0
+    for _ in range(20):
+        wire.send("GET", "large")
+    assert all(wire.reply() == large for _ in range(20))
+    assert doors.store.most_under_way <= 2
+
+
 def test_what_looks_at_everything_waits_for_all_before_it_and_all_after_it_wait(doors: OpenDoors, wire: Wire) -> None:
     with doors.store.holding(doors.loop, Put):
         wire.send("SET", "a", "1")

@@ -189,6 +189,24 @@ def test_a_peer_that_does_not_read_has_its_stream_broken_in_the_end(monkeypatch:
     run(test, loop)
 
 
+def test_a_crowd_of_strangers_keeps_no_peer_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tcp, "STRANGERS_LIMIT", 4)
+
+    async def test() -> None:
+        where = addresses("data-1", "data-2")
+        async with End(hello("data-1"), where) as node, End(hello("data-2"), where) as other:
+            crowd = [await asyncio.open_connection("127.0.0.1", where["data-1"].port) for _ in range(5)]
+            assert await rest_of(crowd[0][0]) == b"", "the oldest is hung up on"
+            other.streams.send("data-1", b"me too")
+            assert await node.got.get() == ("data-2", b"me too")
+            assert await rest_of(crowd[1][0]) == b"", "the next has made room for a peer"
+            assert node.complaints.counts["too many strangers"] == 2
+            for _, writer in crowd:
+                writer.close()
+
+    run(test)
+
+
 def test_one_who_never_greets_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tcp, "GREETING_TIMEOUT_S", 0.05)
 

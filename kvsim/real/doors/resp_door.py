@@ -23,6 +23,8 @@ from kvsim.real.doors.resp_replies import error
 from kvsim.real.doors.resp_session import Session, Single, Store, error_reply
 from kvsim.real.doors.resp_table import TABLE, Row, misuse, refusal
 
+FIRST_REPLY_BYTES = 16_384
+"""What a reply is taken for as long as a client has had none."""
 LAST_REPLIES_S = 1.0
 """How long a door that closes waits for what is under way."""
 LINGER_S = 1.0
@@ -37,7 +39,7 @@ class RespLimits:
     pipelined: int = 64
     """Commands of one connection that are under way."""
     unsent_bytes: int = 1_048_576
-    """Replies that may wait for the client before its next commands do."""
+    """Replies that may wait for the client, or are to be expected, before its next commands do."""
     stalled_s: float = 30.0
     """How long half a command may stay half, and a client may leave replies unfetched."""
     parser: ParserLimits = field(default_factory=ParserLimits)
@@ -152,6 +154,9 @@ class Connection(asyncio.Protocol):
         """The replies to come, in the order of the commands; bytes are there already."""
         self._held: tuple[Row, list[bytes]] | None = None
         self._unsent_bytes = 0
+        self._usual_reply_bytes = FIRST_REPLY_BYTES
+        """The largest of the recent replies: who reads large values gets few at a time, or they would flood the nodes'
+        streams to this door, which others use too."""
         self._reply_due = False
         self._at_eof = False
         self._ending = False
@@ -243,9 +248,12 @@ class Connection(asyncio.Protocol):
     def _has_room(self) -> bool:
         if self._ending or self._clogged_since_s is not None:
             return False
-        if len(self._slots) >= self.limits.pipelined or self._unsent_bytes >= self.limits.unsent_bytes:
+        if len(self._slots) >= self._most_under_way() or self._unsent_bytes >= self.limits.unsent_bytes:
             self._flush()
-        return len(self._slots) < self.limits.pipelined and self._unsent_bytes < self.limits.unsent_bytes
+        return len(self._slots) < self._most_under_way() and self._unsent_bytes < self.limits.unsent_bytes
+
+    def _most_under_way(self) -> int:
+        return min(self.limits.pipelined, 1 + self.limits.unsent_bytes // self._usual_reply_bytes)
 
     def _advance(self) -> bool:
         """Start one command. False: there is none, or another on this connection must end first."""
@@ -309,6 +317,7 @@ class Connection(asyncio.Protocol):
         """A command has its reply. Those of one moment leave in one piece."""
         self._row.leave(row.touches, keys)
         self._unsent_bytes += len(reply)
+        self._usual_reply_bytes = max(len(reply), self._usual_reply_bytes * 15 // 16, 1)
         if not self._reply_due:
             self._reply_due = True
             self.door.owes(self)
