@@ -6,9 +6,8 @@ node counts its own events, and one that follows from another node's takes over 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
-
-import msgspec
 
 from kvsim.lab.traces import TraceEntry
 
@@ -20,16 +19,17 @@ PARSER = r"(?<event>.*)\n(?<host>\S*) (?<clock>{.*})"
 def shiviz_log(entries: Iterable[TraceEntry]) -> Iterator[str]:
     """Two lines an event: what happened; where, and the clock."""
     clocks: dict[str, Clock] = {}
-    seen: dict[int, tuple[str, Clock]] = {}
+    sent: dict[int, tuple[str, Clock]] = {}
     for entry in entries:
         clock = clocks.setdefault(entry.node, {})
-        cause = seen.get(entry.cause)
+        cause = sent.get(entry.cause)  # only messages lead from node to node
         if cause is not None and cause[0] != entry.node:
             for host, count in cause[1].items():
                 clock[host] = max(count, clock.get(host, 0))
         clock[entry.node] = clock.get(entry.node, 0) + 1
-        seen[entry.id] = entry.node, dict(clock)
-        yield f"{_said(entry)}\n{entry.node} {msgspec.json.encode(clock).decode()}\n"
+        if entry.event == "world.sent":
+            sent[entry.id] = entry.node, dict(clock)
+        yield f"{_said(entry)}\n{entry.node} {json.dumps(clock)}\n"
 
 
 def _said(entry: TraceEntry) -> str:
@@ -38,4 +38,7 @@ def _said(entry: TraceEntry) -> str:
 
 
 def _short(value: object) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    """A value in one line of printable characters: to ShiViz, a line also ends at U+2028 and other odd places."""
+    if isinstance(value, str):
+        return value if value.isprintable() else json.dumps(value)
+    return json.dumps(value, separators=(",", ":"))
