@@ -1,5 +1,6 @@
 """Strangers at the HTTP door: half requests, garbage, floods and hang-ups are answered shortly; all others go on."""
 
+import contextlib
 import logging
 import socket
 import time
@@ -61,6 +62,27 @@ def test_malformed_requests_are_refused(doors: OpenDoors, caplog: pytest.LogCapt
 
 def test_half_a_header_is_not_waited_for_for_ever(hasty_doors: OpenDoors) -> None:
     assert talk(hasty_doors, b"GET /v1/kv/k HTTP/1.1\r\nHost: loc") == b""
+
+
+def test_a_header_that_comes_drop_by_drop_is_not_waited_for_for_ever(hasty_doors: OpenDoors) -> None:
+    with socket.create_connection(("127.0.0.1", hasty_doors.http_port), PATIENCE_S) as connection:
+        connection.sendall(b"GET /v1/kv/k HTTP/1.1\r\n" + HOST + b"X: ")
+        connection.settimeout(0.1)
+        end_s = time.monotonic() + PATIENCE_S
+        while not hung_up(connection):
+            assert time.monotonic() < end_s, "the door still waits"
+            with contextlib.suppress(ConnectionError):
+                connection.sendall(b"x")
+
+
+def hung_up(connection: socket.socket) -> bool:
+    """Whether the door has ended the connection; waits a moment for it."""
+    try:
+        return connection.recv(1) == b""
+    except TimeoutError:
+        return False
+    except ConnectionError:
+        return True
 
 
 def test_half_a_body_is_not_waited_for_for_ever(hasty_doors: OpenDoors) -> None:
