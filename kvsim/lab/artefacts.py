@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -15,6 +15,7 @@ import msgspec
 from kvsim.check.verdict import Refuted, verdict_as_json
 from kvsim.core.settings import SettingsError
 from kvsim.lab.experiment import Experiment, Setup
+from kvsim.lab.files import COPIES, copy_all
 from kvsim.lab.initial import Initial
 from kvsim.lab.nemesis import with_faults_drawn
 from kvsim.lab.provenance import outside_files, outside_strategies, versions
@@ -61,7 +62,8 @@ class Artefacts:
         folder = self._folder(run.label)
         with no_traceback(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / "run.json").write_bytes(as_json(describe_run(run, self.experiment)))
+            shutil.rmtree(folder / COPIES, ignore_errors=True)
+            (folder / "run.json").write_bytes(as_json(describe_run(run, self.experiment, folder)))
             (folder / "metrics.json").write_bytes(as_json(run.metrics))
             run.seen.history.to_jsonl(folder / "history.jsonl")
             if any(setup.nemesis is not None for setup in self.experiment.setups):
@@ -90,20 +92,24 @@ def as_json(data: Any) -> bytes:
     return msgspec.json.format(msgspec.json.encode(data), indent=2) + b"\n"
 
 
-def describe_run(run: Run, experiment: Experiment) -> dict[str, Any]:
-    """`run.json`: all that decides a run, and in short what came of it."""
-    seen, folder = run.seen, experiment.path.resolve().parent
+def describe_run(run: Run, experiment: Experiment, folder: Path) -> dict[str, Any]:
+    """`run.json`: all that decides a run, and in short what came of it. Files that the run needs are copied to its
+    folder."""
+    seen, home = run.seen, experiment.path.resolve().parent
     setup = with_faults_drawn(run.setup, run.seed)
+    tables, copies = copy_all(setup.table, home, folder)
     measure = {"measure": {"use": list(experiment.measures)}} if experiment.measures else {}
     return {
         "experiment": experiment.name,
         "title": experiment.title,
         "where": dict(setup.where),
         "seed": run.seed,
-        "again": {"folder": str(folder), "tables": setup.table | measure},
+        "again": {"folder": ".", "tables": tables | measure},
         **describe_setup(setup),
         "versions": versions(),
-        "outside": {"strategies": outside_strategies(setup), "files": outside_files(setup, folder)},
+        "outside": _by_their_copies(
+            {"strategies": outside_strategies(setup), "files": outside_files(setup, home)}, copies
+        ),
         "phases_s": {name.removesuffix("_ns"): value / 1e9 for name, value in seen.phases._asdict().items()},
         "faults_s": [
             {"name": fault.name, "start": fault.start_ns / 1e9, "end": fault.end_ns / 1e9, "nodes": list(fault.nodes)}
@@ -112,6 +118,17 @@ def describe_run(run: Run, experiment: Experiment) -> dict[str, Any]:
         "errors": dict(sorted(Counter(seen.errors.values()).items())),
         "verdicts": {name: verdict_as_json(verdict) for name, verdict in run.verdicts.items()},
         "failures": list(run.failures),
+    }
+
+
+def _by_their_copies(outside: dict[str, dict[str, Any]], copies: Mapping[str, str]) -> dict[str, Any]:
+    """What is from outside, named as in the run's folder."""
+    return {
+        "strategies": {
+            axis: {**said, "strategy": copies.get(said["strategy"], said["strategy"])}
+            for axis, said in outside["strategies"].items()
+        },
+        "files": {copies.get(name, name): digest for name, digest in outside["files"].items()},
     }
 
 

@@ -15,6 +15,7 @@ from kvsim.core.message import tag_of
 from kvsim.core.settings import SettingsError, nearest, read_settings
 from kvsim.lab.bundled import BundledFileNotFound, experiment_path, list_experiments
 from kvsim.lab.expect import Expectation, read_expectations
+from kvsim.lab.files import from_here, located
 from kvsim.lab.grid import Table, Vary, axes_of, parse_setting, points_of, set_key
 from kvsim.lab.initial import Initial
 from kvsim.lab.measures import MEASURES
@@ -191,7 +192,8 @@ def load(file_or_name: str | Path, settings: Sequence[str] = (), *, however_many
     table = parse_table(text, path.name)
     for setting in settings:
         try:
-            set_key(table, *parse_setting(setting))
+            key, value = parse_setting(setting)
+            set_key(table, key, from_here(key, value))
         except ValueError as error:
             text = str(error)
             raise SettingsError([text if text.startswith("--set") else f"--set {text}"]) from error
@@ -294,12 +296,9 @@ def read_setup(where: tuple[tuple[str, str], ...], table: Table, path: Path) -> 
         design = read_design(table.get("design", {}), f"{file}: design", sized.nodes, path.parent)
     except SettingsError as error:
         problems += error.problems
-    network = dict(table.get("network", {}))
-    if sized.place:
-        network["place"] = {**network.get("place", {}), **sized.place}
     world, workload = WorldSettings(), Workload()
     try:
-        world = read_world({"network": network, "machines": table.get("machines", {})}, f"{file}: ")
+        world = read_world(_world_tables(table, sized.place, path.parent), f"{file}: ")
     except SettingsError as error:
         problems += [problem.replace(": .", ": ") for problem in error.problems]
     try:
@@ -336,6 +335,15 @@ def read_setup(where: tuple[tuple[str, str], ...], table: Table, path: Path) -> 
         if not problems:
             return Setup(where, design, cluster, world, workload, tuple(faults), table, nemesis, initial)
     raise SettingsError(problems)
+
+
+def _world_tables(table: Table, place: Mapping[str, str], folder: Path) -> Table:
+    """What describes the simulated world."""
+    found = located({name: table[name] for name in ("network", "machines") if name in table}, folder)
+    if place:
+        network = found.get("network", {})
+        found["network"] = {**network, "place": {**network.get("place", {}), **place}}
+    return found
 
 
 def _senseless(nemesis: NemesisSettings | None, design: Design, cluster: Cluster, places: Places | None) -> list[str]:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import hashlib
 import platform
 import sys
-from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 import kvsim
 from kvsim.lab.experiment import Setup
+from kvsim.lab.files import data_files
 
 
 @cache
@@ -54,13 +53,9 @@ def outside_strategies(setup: Setup) -> dict[str, dict[str, str]]:
 
 
 def outside_files(setup: Setup, folder: Path) -> dict[str, str]:
-    """The files that the setup names, such as a network's graph, with their hashes."""
-    found = {}
-    for text in sorted(set(_texts(setup.table))):
-        place = next((path for path in (Path(text), folder / text) if _is_file(path)), None)
-        if place is not None:
-            found[text] = _sha256(place)
-    return found
+    """The data files that the setup names, such as a network's graph, with their hashes. Paths are relative to
+    `folder`."""
+    return {name: _sha256(path) for name, path in data_files(setup.table, folder).items()}
 
 
 def key_of(setup: Setup, seed: int, measures: tuple[str, ...], traced: bool, folder: Path) -> str:
@@ -75,24 +70,6 @@ def key_of(setup: Setup, seed: int, measures: tuple[str, ...], traced: bool, fol
         "files": outside_files(setup, folder),
     }
     return hashlib.sha256(msgspec.json.encode(decides, order="sorted")).hexdigest()
-
-
-def _texts(data: Any) -> Iterator[str]:
-    if isinstance(data, str):
-        yield data
-    elif isinstance(data, Mapping):
-        for value in data.values():
-            yield from _texts(value)
-    elif isinstance(data, list):
-        for value in data:
-            yield from _texts(value)
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False  # a text that no file can be called
 
 
 def _sha256(path: Path) -> str:

@@ -158,7 +158,8 @@ class Pareto(_Distribution, frozen=True, tag="pareto"):
 
 
 class Empirical(_Distribution, frozen=True, tag="empirical"):
-    """What was measured: each draw is one of the times in a file, each line as likely.
+    """What was measured: each draw is one of the times in a file, each line as likely. An experiment's paths are
+    relative to its own file.
 
     A line is a time with its unit (`1.25ms`), or a bare number of milliseconds. What follows a `#` does not count.
     """
@@ -224,13 +225,20 @@ def drawing(time: Nanoseconds | Distribution, chance: Chance) -> Callable[[], Na
     return (Constant(time) if isinstance(time, int) else time).draws(chance).__next__
 
 
-@lru_cache(maxsize=64)
 def measured_ns(file: str) -> tuple[Nanoseconds, ...]:
     """The times in a file. Raises ValueError with the line that is none."""
     try:
-        lines = Path(file).read_text("utf-8").splitlines()
+        state = Path(file).stat()
+        return _measured_ns(file, state.st_mtime_ns, state.st_size)
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"cannot read {file}: {error}") from None
+        said = error.strerror if isinstance(error, OSError) else str(error)
+        raise ValueError(f"cannot read {file}: {said}") from None
+
+
+@lru_cache(maxsize=64)
+def _measured_ns(file: str, mtime_ns: int, size_bytes: int) -> tuple[Nanoseconds, ...]:
+    """Read once, unless the file has changed."""
+    lines = Path(file).read_text("utf-8").splitlines()
     times = []
     for number, line in enumerate(lines, 1):
         text = line.partition("#")[0].strip()

@@ -155,6 +155,8 @@ class Places:
             latency = table.get("latency")
             if isinstance(latency, str):
                 table["latency"] = _latency(latency)
+                if table["latency"].get("distribution") == "empirical":
+                    raise ValueError("measured times cannot be named in GraphML; give them in [[network.links]]")
             read = read_settings(LinkSettings, {"source": "", "target": "", **table}, where)
         except (TypeError, ValueError) as error:
             raise SettingsError([f"{where}: {error}"]) from None
@@ -312,7 +314,8 @@ def _matrix(name: str, settings: NetworkSettings) -> nx.Graph[Place]:
         bundled = resources.files("kvsim.sim") / "matrices" / f"{name}.csv"
         text = bundled.read_text("utf-8") if name in bundled_matrices() else Path(name).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError([f"network.graph: cannot read {name}: {error}"]) from None
+        said = error.strerror if isinstance(error, OSError) else str(error)
+        raise SettingsError([f"network.graph: cannot read {name}: {said}"]) from None
     rows = [row for row in csv.reader(text.splitlines()) if row]
     regions = [cell.strip() for cell in rows[0][1:]] if rows else []
     named = [row[0].strip() for row in rows[1:]]

@@ -40,7 +40,8 @@ class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     graph: str = "single_rack"
     """A shape (`single_rack`, `three_zones`, `star`, `ring`, `tree`, `random_regular`, `small_world`, `fat_tree`), a
-    GraphML file, or a matrix of round-trip times (a CSV file, or the bundled `aws-2017-rtt-ms`)."""
+    GraphML file, or a matrix of round-trip times (a CSV file, or the bundled `aws-2017-rtt-ms`). An experiment's paths
+    are relative to its own file."""
     latency: Distribution = Lognormal(median_ns=250 * MICROSECOND, p99_ns=MILLISECOND)
     """One way, over one link of the graph. A link in a GraphML file may have its own, and a matrix states all."""
     inside: Distribution = Lognormal(median_ns=50 * MICROSECOND, p99_ns=250 * MICROSECOND)

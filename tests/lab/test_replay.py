@@ -83,7 +83,9 @@ def test_a_strategy_that_changed_since_is_told(
     mine = tmp_path / "mine.py"
     mine.write_text(MINE)
     folder = left_by(small(text=text_with("mine.py:Mine")), tmp_path)
-    mine.write_text(MINE + "    # as it was, but for this\n")
+    mine.unlink()
+    assert replay(folder).changed == (), "the folder has a copy of its own"
+    (folder / "files" / "mine.py").write_text(MINE + "    # as it was, but for this\n")
     assert run(["replay", str(folder)]) == 0
     said = capsys.readouterr().out
     assert "not as it was: outside.strategies.replication.sha256 was " in said

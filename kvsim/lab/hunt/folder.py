@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import shutil
 from io import BytesIO
 from pathlib import Path
@@ -11,10 +10,10 @@ from typing import Any, NamedTuple
 from kvsim.core.settings import SettingsError
 from kvsim.lab.artefacts import as_json, describe_run, no_traceback
 from kvsim.lab.experiment import load, read_experiment
+from kvsim.lab.files import copy_all
 from kvsim.lab.hunt.case import Case
 from kvsim.lab.hunt.story import story_of
 from kvsim.lab.hunt.trial import Finding, Played, play
-from kvsim.lab.provenance import outside_files
 from kvsim.lab.report import Report
 from kvsim.lab.run import Run
 from kvsim.sim.nemesis import schedule_toml
@@ -44,7 +43,7 @@ def keep(case: Case, finding: Finding, folder: Path, origin: str, note: str) -> 
         (folder / "trace.jsonl").write_bytes(trace.getvalue())
         (folder / "schedule.toml").write_text(schedule_toml(case.faults, SCHEDULE), encoding="utf-8")
         (folder / "story.md").write_text(_page(played, found, steps, note), encoding="utf-8")
-        run = _described(case, played, found, origin)
+        run = _described(case, played, found, origin, folder)
         (folder / "run.json").write_bytes(as_json(run))
         if played.run is not None:
             _with_pictures(case, played.run, found, folder)
@@ -64,43 +63,18 @@ def case_in(folder: Path) -> tuple[Case, dict[str, Any]]:
 
 def _with_its_files(case: Case, folder: Path) -> Case:
     """Copy whatever files the case names into the folder, and name them there."""
-    home = case.path.resolve().parent
-    renamed: dict[str, str] = {}
-    for text in _texts(case.tables):
-        file = text.rpartition(":")[0] if ".py:" in text else text
-        if file.endswith(".py") and (home / file).is_file():
-            shutil.copy(home / file, folder / Path(file).name)
-            renamed[text] = Path(file).name + text[len(file) :]
-    for file in outside_files(case.setup(), home):
-        source = Path(file) if Path(file).is_file() else home / file
-        shutil.copy(source, folder / source.name)
-        renamed[file] = source.name
-    return Case(_replaced(case.tables, renamed), case.seed, folder / "run.json")
+    tables, _ = copy_all(case.tables, case.path.resolve().parent, folder)
+    return Case(tables, case.seed, folder / "run.json")
 
 
-def _texts(data: Any) -> list[str]:
-    if isinstance(data, str):
-        return [data]
-    parts = data.values() if isinstance(data, dict) else data if isinstance(data, list) else ()
-    return [text for part in parts for text in _texts(part)]
-
-
-def _replaced(data: Any, renamed: dict[str, str]) -> Any:
-    if isinstance(data, str):
-        return renamed.get(data, data)
-    if isinstance(data, dict):
-        return {key: _replaced(part, renamed) for key, part in data.items()}
-    return [_replaced(part, renamed) for part in data] if isinstance(data, list) else copy.copy(data)
-
-
-def _described(case: Case, played: Played, finding: Finding, origin: str) -> dict[str, Any]:
+def _described(case: Case, played: Played, finding: Finding, origin: str, folder: Path) -> dict[str, Any]:
     refuted = {"kind": finding.kind, "sentence": finding.sentence}
     title = f"{finding.judge} refuted"
     again = {"folder": ".", "tables": case.tables}
     if played.run is None:
         return {"title": title, "seed": case.seed, "again": again, "refuted": refuted, "origin": origin}
     experiment = read_experiment({**case.tables, "title": title}, case.path)
-    return {**describe_run(played.run, experiment), "again": again, "refuted": refuted, "origin": origin}
+    return {**describe_run(played.run, experiment, folder), "again": again, "refuted": refuted, "origin": origin}
 
 
 def _with_pictures(case: Case, run: Run, finding: Finding, folder: Path) -> None:
