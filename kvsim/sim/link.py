@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 STREAM = Channel.STREAM
 
 
+MARKS = 16
+"""Into so many parts the bytes are divided that a stream may have under way, to tell when there are too many."""
+
+
 class Packet(msgspec.Struct):
     """A message on its way. The garbage collector must know of it: it leads to the whole world, which else would stay
     for ever where it ends with a message under way."""
@@ -121,9 +125,10 @@ class Link:
     # A large world has hundreds of thousands of links, so each is small.
     __slots__ = (
         "_accept", "_again", "_encode", "_engine", "_fifo", "_further", "_last_ns", "_latency", "_loss",
-        "_losses", "_may_send", "_next_id", "_nuisance", "_outbox", "_pipe", "_push", "_traced", "_troubles",
-        "_typical_ns", "_way", "back", "bytes_sent", "clear", "datagrams_sent", "datagrams_settled", "dropped",
-        "epoch", "network", "plain", "sent", "settled", "source", "source_id", "stall", "target", "unaware",
+        "_losses", "_marks", "_may_send", "_next_id", "_nuisance", "_outbox", "_pipe", "_push", "_rest_ns", "_traced",
+        "_troubles", "_typical_ns", "_way", "back", "bytes_sent", "clear", "datagram_bytes", "datagrams_sent",
+        "datagrams_settled", "dropped", "epoch", "network", "plain", "sent", "settled", "source", "source_id", "stall",
+        "target", "unaware",
     )  # fmt: skip
 
     back: Link
@@ -136,11 +141,17 @@ class Link:
         self._encode = network.codec.encode
         self._accept = target.accept
         self._fifo = network.settings.order == "fifo"
-        self._outbox = self._may_send = network.settings.outbox
+        self._outbox = network.settings.outbox
+        self._may_send = min(self._outbox * HEADER_BYTES, network.settings.buffer_bytes // MARKS)
+        """Until so many bytes are sent in all, the stream cannot be full."""
+        self._marks: list[tuple[int, int]] = []
+        """How many messages and how many bytes had been sent on the stream, whenever `_is_full` was asked."""
         self._way, self._nuisance, self._typical_ns = network.way(source.id, target.id, chance)
         self._loss = 1 - (1 - self._nuisance.loss) * (1 - self._nuisance.corrupt)
         self._pipe, self._latency = self._way[0]
         self._further = self._way[1:]
+        self._rest_ns: Nanoseconds = 0
+        """The mean time of what is left of the way when a message comes to its first event."""
         self._losses = chance.stream("loss")
         self._again = chance.stream("again")
         self._troubles = chance.stream("troubles")
@@ -148,6 +159,7 @@ class Link:
         self.sent = self.settled = 0
         """Messages on the stream, and how many of them are under way no more."""
         self.datagrams_sent = self.datagrams_settled = 0
+        self.datagram_bytes = 0
         self.dropped = self.bytes_sent = 0
         """Of both."""
         self.epoch = 0
@@ -177,8 +189,8 @@ class Link:
         if leaves_ns > at:
             at = leaves_ns
         packet = Packet(self, envelope, size, at, self.epoch)
-        self.bytes_sent += size
-        self.sent = sent = self.sent + 1
+        self.bytes_sent = bytes_sent = self.bytes_sent + size
+        self.sent += 1
         pipe = self._pipe  # as in `_travel`, without the call
         if pipe is not None:
             if pipe.free_ns > at:
@@ -187,7 +199,7 @@ class Link:
         at += latency()
         if self._further:
             at = self._travel(at, size, self._further)
-        if sent > self._may_send and self._is_full():
+        if bytes_sent > self._may_send and self._is_full():
             self.settled += 1
             self.overflow(packet)
         elif self.plain:
@@ -208,15 +220,22 @@ class Link:
             self._refuse(packet, at)
             return
         if self.back.unaware:  # a restarted node's first message tells the other end that the old stream is gone
-            self._push((at, NORMAL, self._next_id(), self.back.learn, self.back.epoch))
+            self._push((at + self._rest_ns, NORMAL, self._next_id(), self.back.learn, self.back.epoch))
         if self._fifo:
             self._last_ns = at = max(at, self._last_ns)
         self._push((at, NORMAL, self._next_id(), self._miss if packet.lost else self._accept, packet))
 
     def _is_full(self) -> bool:
-        """Whether too many messages are under way. Asked only when so many were sent since it was last."""
-        self._may_send = self.settled + self._outbox
-        return self.sent > self._may_send
+        """Whether too much is under way: too many messages, or too many bytes, which are known from one mark to the
+        next. Asked only when so much was sent since it was last."""
+        limit_bytes = self.network.settings.buffer_bytes
+        sent_bytes = self.bytes_sent - self.datagram_bytes
+        marks = self._marks = [mark for mark in self._marks if mark[0] >= self.settled]
+        marks.append((self.sent, sent_bytes))
+        left = self._outbox - (self.sent - self.settled)
+        left_bytes = limit_bytes - (sent_bytes - marks[0][1])
+        self._may_send = self.bytes_sent + min(left * HEADER_BYTES, left_bytes, limit_bytes // MARKS)
+        return left < 0 or left_bytes < 0
 
     def send_datagram(self, envelope: Envelope[Any]) -> None:
         """Send by itself: it may be lost, and overtake others."""
@@ -225,6 +244,7 @@ class Link:
         packet = Packet(self, envelope, size, leaves_ns, self.epoch, Channel.DATAGRAM)
         self.datagrams_sent += 1
         self.bytes_sent += size
+        self.datagram_bytes += size
         at = self._travel(leaves_ns, size, self._way)
         if self._traced or not self.plain:
             at = self._judge(packet, at)
@@ -296,7 +316,7 @@ class Link:
         self.settled += 1
         self.drop(packet, "its stream is gone")
         if self.target.up:
-            round_trip_ns = 2 * (at - packet.sent_ns)
+            round_trip_ns = 2 * (at + self._rest_ns - packet.sent_ns)
             self._push((packet.sent_ns + round_trip_ns, NORMAL, self._next_id(), self.learn, self.epoch))
 
     # Arriving ---------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from kvsim.sim.events import Observer
 from kvsim.sim.link import Endpoint, Link, Nuisance, Pipe, Rule, Way
 from kvsim.sim.places import Hop, Place, Places
 from kvsim.sim.settings import NetworkSettings
-from kvsim.sim.special_links import KindLink, Loopback
+from kvsim.sim.special_links import KindLink, Loopback, RoutedLink
 
 
 class Network:
@@ -58,14 +58,19 @@ class Network:
         if source == target:
             links[target] = Loopback(self, one, self._chance)
         else:
-            kind = KindLink if self.settings.kinds else Link
-            there = kind(self, one, other, self._chance.stream(f"{source}>{target}"))
-            here = kind(self, other, one, self._chance.stream(f"{target}>{source}"))
+            there = self._kind_of(source, target)(self, one, other, self._chance.stream(f"{source}>{target}"))
+            here = self._kind_of(target, source)(self, other, one, self._chance.stream(f"{target}>{source}"))
             there.back, here.back = here, there
             self.links[source][target], self.links[target][source] = there, here
             here.refresh()
         links[target].refresh()
         return links[target]
+
+    def _kind_of(self, source: NodeId, target: NodeId) -> type[Link]:
+        if self.settings.kinds:
+            return KindLink
+        queues_again = any(hop.bandwidth_bytes_per_s is not None for hop in self.places.route(source, target)[1:])
+        return RoutedLink if queues_again else Link
 
     def all_links(self) -> Iterator[Link]:
         """Every link, but not those from a node to itself."""

@@ -71,7 +71,9 @@ class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keepalive_ns: Duration = 500 * MILLISECOND
     """When the peers of a crashed node learn of it, unless they learn sooner by sending to the restarted one."""
     outbox: Count = 10_000
-    """Messages of one stream that may be under way; beyond it the stream breaks."""
+    """Messages of one stream that may be under way, in the buffers of both ends too; beyond it the stream breaks."""
+    buffer_bytes: Annotated[int, msgspec.Meta(gt=0)] = 64 * 1_048_576
+    """The same in bytes, as a real node's transport has it; told to within a sixteenth."""
     place: Mapping[NodeId, str] = {}
     """Where nodes and clients are: the name of a zone, region or vertex. Who is not named is dealt out in turn."""
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from simpy.events import NORMAL
+
 from kvsim.core.chance import Chance
-from kvsim.core.message import Envelope, tag_of
+from kvsim.core.message import Channel, Envelope, tag_of
 from kvsim.sim.link import Endpoint, Link, Packet
 from kvsim.transport.frames import HEADER_BYTES
 
@@ -41,6 +43,55 @@ class KindLink(Link):
             self._latency, self._further, self._way = self._usual
         else:
             self._latency, self._further, self._way = draw, (), ((self._pipe, draw),)
+
+
+class RoutedLink(Link):
+    """Over several links with bandwidths: a message queues for each of them when it comes to it, among all others that
+    are there by then. That takes an event a link.
+    """
+
+    __slots__ = ("_came_ns", "_hops")
+
+    def __init__(self, network: Network, source: Endpoint, target: Endpoint, chance: Chance) -> None:
+        super().__init__(network, source, target, chance)
+        self._hops = self._further
+        self._came_ns = [0] * len(self._hops)
+        """When the stream's last message comes to the end of each: routers keep the order of a stream."""
+        # To what sends, the way ends at the first router.
+        self._way, self._further = self._way[:1], ()
+        self._accept = self._enter
+        rest = network.places.route(source.id, target.id)[1:]
+        self._rest_ns = round(sum(hop.latency.average_ns() for hop in rest))
+
+    def reset(self, reason: str) -> None:
+        """This direction begins anew."""
+        super().reset(reason)
+        self._came_ns = [0] * len(self._hops)
+
+    def _enter(self, packet: Packet) -> None:
+        """The packet, lost or not, is at the first router."""
+        self._go_on((packet, 0))
+
+    _miss = _take_datagram = _miss_datagram = _enter
+
+    def _go_on(self, onward: tuple[Packet, int]) -> None:
+        packet, hop = onward
+        if hop == len(self._hops):
+            self._arrive(packet)
+            return
+        at = self._travel(self._engine.time_ns, packet.size_bytes, self._hops[hop : hop + 1])
+        if packet.channel is Channel.STREAM and self._fifo and packet.epoch == self.epoch:
+            self._came_ns[hop] = at = max(at, self._came_ns[hop])
+        self._push((at, NORMAL, self._next_id(), self._go_on, (packet, hop + 1)))
+
+    def _arrive(self, packet: Packet) -> None:
+        """All that the network did with the packet is over."""
+        if packet.channel is Channel.DATAGRAM:
+            (super()._miss_datagram if packet.lost else super()._take_datagram)(packet)
+        elif packet.lost:
+            super()._miss(packet)
+        else:
+            self.target.accept(packet)
 
 
 class Loopback(Link):

@@ -14,7 +14,7 @@ from kvsim.core.settings import SettingsError
 from kvsim.sim.distributions import Constant, Exponential, Uniform
 from kvsim.sim.faults import Fault, Flaky, SlowLink, install
 from kvsim.sim.places import Places
-from kvsim.sim.settings import MachineSettings, NetworkSettings
+from kvsim.sim.settings import LinkSettings, MachineSettings, NetworkSettings
 from kvsim.transport.frames import HEADER_BYTES
 from tests.sim.probes import MS, US, Note, Probes, S, still
 
@@ -296,6 +296,72 @@ def test_a_broken_stream_loses_what_was_on_its_way_in_both_directions() -> None:
     assert world.counts.messages_dropped == 7
 
 
+def sent_at_once(count: int, **network: Any) -> Probes:
+    """A world in which a has sent so many messages of some 1,000 bytes to b, on a stream."""
+    world = Probes(network=still(**network))
+    for number in range(count):
+        world["a"].say("b", number, padding=b"x" * 1_000)
+    world.run(S)
+    return world
+
+
+@pytest.mark.parametrize("order", ["fifo", "none"])
+def test_a_stream_breaks_when_too_many_bytes_are_under_way(order: str) -> None:
+    assert sent_at_once(150, buffer_bytes=160_000, order=order)["b"].lost == []
+    assert len(sent_at_once(175, buffer_bytes=160_000, order=order)["b"].lost) == 1
+    assert len(sent_at_once(7, outbox=6)["b"].lost) == 1
+    assert sent_at_once(6, outbox=6)["b"].lost == []
+
+
+def test_bytes_that_have_arrived_and_datagrams_are_not_under_way() -> None:
+    world = Probes(network=still(buffer_bytes=15_000))
+    for number in range(200):
+        world["a"].say("b", number, padding=b"x" * 1_000)
+        world["a"].say("b", number, Channel.DATAGRAM, padding=b"x" * 1_000)
+        if number % 10 == 9:
+            world.run(world.now() + 2 * MS)
+    assert world["a"].lost == []
+    assert sorted(world["b"].numbers("a")) == sorted([*range(200), *range(200)])
+
+
+def test_a_message_queues_for_each_link_on_its_way_when_it_comes_to_it() -> None:
+    far = LinkSettings("a", "hub", latency=Constant(100 * MS), bandwidth_bytes_per_s=10**12)
+    into_c = LinkSettings("hub", "c", both_ways=False, bandwidth_bytes_per_s=1_000_000)
+    network = still(graph="star", links=(far, into_c), bandwidth_bytes_per_s=10**12)
+    world = Probes(("a", "b", "c"), network)
+    world["a"].say("c", 1, padding=b"x" * 500_000)  # at the hub after 100 ms, and then half a second on the last link
+    world.at(10 * MS, lambda: world["b"].say("c", 2, padding=b"x" * 1_000))
+    world.at(150 * MS, lambda: world["b"].say("c", 3))
+    world.run(2 * S)
+    assert [number for _, number in world["c"].got] == [2, 1, 3]
+    assert [time // MS for time in world["c"].times] == [13, 601, 601], "the second finds the last link free"
+
+
+@pytest.mark.parametrize("channel", [Channel.STREAM, Channel.DATAGRAM])
+def test_over_several_links_without_a_queue_a_message_takes_the_sum_of_their_times(channel: Channel) -> None:
+    for bandwidth in (None, 10**12):
+        world = Probes(("a", "b"), still(graph="star", bandwidth_bytes_per_s=bandwidth))
+        world["a"].say("b", 1, channel)
+        world.run(S)
+        assert world["b"].times == [2 * MS]
+
+
+def test_a_stream_over_several_links_breaks_when_its_peer_restarts_and_begins_anew() -> None:
+    world = Probes(("a", "b"), still(graph="star", bandwidth_bytes_per_s=100_000, keepalive_ns=50 * MS))
+    for number in range(20):
+        world["a"].say("b", number, padding=b"x" * 1_000)
+    world.run(100 * MS)
+    world.hosts["b"].crash()
+    world.hosts["b"].restart()
+    world.run(S)
+    assert [peer for peer, _ in world["a"].lost] == ["b"]
+    world["a"].say("b", 99)
+    world.run(2 * S)
+    assert world["b"].numbers("a") == [99]
+    counts = world.counts
+    assert counts.messages_sent == counts.messages_delivered + counts.messages_dropped == 21
+
+
 def test_a_message_to_nobody_is_a_defect_of_the_node() -> None:
     world = Probes()
     world.at(0, lambda: world.hosts["a"].life.after(0, lambda: world["a"].say("nobody", 1)))  # type: ignore[union-attr]
@@ -378,9 +444,9 @@ def test_no_stream_message_is_reordered_lost_without_a_break_or_delivered_across
         assert not [t for t in receiver.times for begun, ended in cuts if begun < t < ended], "delivered across a cut"
 
 
-@given(st.integers(0, 3), st.sampled_from([0.0, 0.3]))
-def test_counts_add_up(seed: int, loss: float) -> None:
-    world = Probes(network=NetworkSettings(loss=loss), seed=seed)
+@given(st.integers(0, 3), st.sampled_from([0.0, 0.3]), st.sampled_from(["single_rack", "star"]))
+def test_counts_add_up(seed: int, loss: float, graph: str) -> None:
+    world = Probes(network=NetworkSettings(loss=loss, graph=graph), seed=seed)
     for number in range(30):
         world["a"].say("b", number)
         world["b"].say("a", number, Channel.DATAGRAM)
