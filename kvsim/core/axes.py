@@ -163,6 +163,10 @@ class Replication(Component, Strategy):
         if site.replica is not None:
             self.replica = site.replica
 
+    def held_bytes(self) -> int:
+        """Of its replica. A protocol with a log adds that."""
+        return 0 if self.site.replica is None else self.site.replica.held_bytes()
+
     @classmethod
     def copies(cls, settings: Any, nodes: int) -> int:
         """How many replicas a key has in a cluster of so many ServerData nodes."""

@@ -126,6 +126,10 @@ class Component:
         """What a person may want to know of it now: `term`, `view` …; its `role_name` is shown beside it."""
         return {}
 
+    def held_bytes(self) -> int:
+        """How many bytes of data it keeps in memory, where it counts them."""
+        return 0
+
     def stop(self) -> None:
         """End in good order."""
 
@@ -281,6 +285,10 @@ class Node:
         """End in good order."""
         for component in self.components:
             component.stop()
+
+    def held_bytes(self) -> int:
+        """How many bytes of data its components keep in memory."""
+        return sum(component.held_bytes() for component in self.components)
 
     def kinds(self) -> tuple[type[Message], ...]:
         """The kinds of messages that this node handles."""

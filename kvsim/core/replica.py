@@ -41,6 +41,8 @@ NO_REQUEST = RequestId("", 0)
 COMPACT_FROM_BYTES = 4 * 1_048_576
 SESSIONS_KEPT = 65_536
 """Requests remembered for their retries; older ones are forgotten first."""
+SESSION_BYTES = 64
+"""About what a row of the session table takes."""
 
 Durability = Literal["memory", "disk"]
 HowOften = Literal["many", "once"]
@@ -203,6 +205,11 @@ class Replica:
     def live_keys(self) -> int:
         """How many keys hold a value here."""
         return sum(record.value is not None for record in self.records.values())
+
+    def held_bytes(self) -> int:
+        """Bytes of keys, values and the session table in memory."""
+        data = sum(len(key) + len(record.value or b"") for key, record in self.records.items())
+        return data + SESSION_BYTES * len(self.sessions)
 
     def digest(self) -> str:
         """A hash of all records: equal in two replicas that hold the same."""

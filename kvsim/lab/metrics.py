@@ -57,6 +57,7 @@ METRICS: dict[str, Meaning] = {
     "recovery_s": Meaning(
         "s", "from a fault's start until operations succeed at half the pace they had before", "lower"
     ),
+    "out_of_memory_kills": Meaning("", "times that a node held more than its memory and was killed, in all", "lower"),
     "operations": Meaning("", "operations that began in the measured part"),
     "unknown_share": Meaning("", "share of operations whose outcome their clients do not know", "lower"),
     "keys_not_loaded": Meaning("", "keys that the store did not take before the workload began", "lower"),
@@ -79,6 +80,7 @@ def _all(seen: Observations) -> Iterator[tuple[str, float]]:
     yield from _latencies(seen)
     yield from _staleness(seen)
     yield from _costs(seen)
+    yield from _kills(seen)
     yield from _stock(seen)
     yield from _recoveries(seen)
 
@@ -147,6 +149,11 @@ def _costs(seen: Observations) -> Iterator[tuple[str, float]]:
         yield "load_max_over_mean", _max_over_mean(load)
     if costs.busy_ns_by_node:
         yield "cpu_busy_max_share", max(costs.busy_ns_by_node.values()) / 1e9 / seen.measured_s
+
+
+def _kills(seen: Observations) -> Iterator[tuple[str, float]]:
+    if seen.costs.kills_by_node is not None:
+        yield "out_of_memory_kills", sum(seen.costs.kills_by_node.values())
 
 
 def _stock(seen: Observations) -> Iterator[tuple[str, float]]:

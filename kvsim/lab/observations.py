@@ -52,6 +52,9 @@ class Costs(msgspec.Struct, frozen=True):
     """Messages that each node handled."""
     busy_ns_by_node: dict[NodeId, Nanoseconds] = {}
     """How long each node's CPU worked."""
+    kills_by_node: dict[NodeId, int] | None = None
+    """How often each node held more than its machine's memory and was killed, over the whole run; None where memory has
+    no limit."""
 
 
 class Stock(msgspec.Struct, frozen=True):

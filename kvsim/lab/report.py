@@ -117,7 +117,7 @@ class Report:
                 (run.label, f"the fault {kind} never struck: its moment did not come, or nobody had the role")
                 for kind in seen.never_struck
             ]
-            notes += [(run.label, text) for text in _too_late(seen)]
+            notes += [(run.label, text) for text in (*_too_late(seen), *_killed(seen))]
             if seen.not_loaded:
                 notes.append(
                     (run.label, f"{seen.not_loaded} keys could not be loaded, so the workload found them absent")
@@ -158,6 +158,14 @@ class Report:
             },
             "exit_code": self.exit_code,
         }
+
+
+def _killed(seen: Observations) -> list[str]:
+    return [
+        f"{node} held more than its memory and was killed {'once' if kills == 1 else f'{kills} times'}"
+        for node, kills in (seen.costs.kills_by_node or {}).items()
+        if kills
+    ]
 
 
 def _too_late(seen: Observations) -> list[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import BinaryIO
 
+import msgspec
+
 from kvsim.check.verdict import Verdict
 from kvsim.core.message import MILLISECOND, SECOND, NodeId
 from kvsim.core.stock import held_by
@@ -78,7 +80,7 @@ def simulate(
     if trace is not None:
         story.clients.heard = ClientTrace(world.observer)
     stage.play(story, progress)
-    seen = story.seen(difference(*stage.counts), stock_of(world))
+    seen = story.seen(with_kills(difference(*stage.counts), world), stock_of(world))
     return judged(setup, seed, seen, measures, tuple(told(node, error) for node, error in world.failures))
 
 
@@ -138,6 +140,13 @@ def costs_of(world: World) -> Costs:
         counts.messages_sent, counts.bytes_sent, counts.syncs, counts.disk_bytes,
         dict(counts.by_node), dict(counts.busy_ns),
     )  # fmt: skip
+
+
+def with_kills(costs: Costs, world: World) -> Costs:
+    """With what is counted over the whole run: nodes that were killed as they held too much."""
+    limited = [host for host in world.hosts.values() if world.settings.machines.memory_of(host.id) is not None]
+    kills = {host.id: host.kills for host in limited} if limited else None
+    return msgspec.structs.replace(costs, kills_by_node=kills)
 
 
 def stock_of(world: World) -> Stock:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from kvsim.core.message import NodeId
 from kvsim.core.settings import SettingsError, nearest
@@ -21,6 +21,8 @@ def check_world(settings: WorldSettings, nodes: Sequence[NodeId], kinds: Iterabl
     machines, known = settings.machines, sorted(kinds)
     named = [(f"machines.clocks[{number}].node", clock.node) for number, clock in enumerate(machines.clocks)]
     named += [(f"machines.slower.{node}", node) for node in machines.slower]
+    if isinstance(machines.memory_bytes, Mapping):
+        named += [(f"machines.memory.{node}", node) for node in machines.memory_bytes if node != "default"]
     problems += [
         f"{where}{key}: there is no node {node!r}{nearest(node, nodes)}" for key, node in named if node not in nodes
     ]

@@ -102,6 +102,15 @@ class Storage:
         self.files = kept
         return lost
 
+    def outlive_process(self) -> None:
+        """The node's process was killed, and the machine lives: what was appended stays in its cache, as durable as it
+        was, and a replace that was under way has not happened."""
+        for name, stored in list(self.files.items()):
+            if stored.durable is not stored.content:
+                stored.content, stored.ordered_bytes = stored.durable, stored.durable_bytes
+                if not stored.content:
+                    del self.files[name]
+
     def contents(self) -> dict[str, bytes]:
         """All files, as a node reads them when it starts."""
         read = self.flipped or bytes

@@ -67,6 +67,13 @@ class Crashed(Event, tag="world.crashed"):
     lost_bytes: int
 
 
+class OutOfMemory(Event, tag="world.out_of_memory"):
+    """A node held more than its machine's memory: the machine kills its process."""
+
+    held_bytes: int
+    limit_bytes: int
+
+
 class Restarted(Event, tag="world.restarted"):
     """A node begins a new life with what its disk kept."""
 

@@ -15,19 +15,33 @@ from simpy.events import NORMAL
 
 from kvsim.core.chance import Chance
 from kvsim.core.host import Disk, DiskError, Program, Recovered
-from kvsim.core.message import Channel, Envelope, Nanoseconds, NodeId, tag_of
+from kvsim.core.message import MILLISECOND, Channel, Envelope, Nanoseconds, NodeId, tag_of
+from kvsim.core.node import Node
 from kvsim.core.trace import Event
 from kvsim.core.waiting import Future, Scope, Task
 from kvsim.sim.clock import Clock
 from kvsim.sim.costs import costs_of
 from kvsim.sim.disk import SimDisk, Storage
 from kvsim.sim.engine import Engine, Timer
-from kvsim.sim.events import Crashed, Delivered, DiskDone, Failed, Observer, PeerLost, Restarted, TimerFired
+from kvsim.sim.events import (
+    Crashed,
+    Delivered,
+    DiskDone,
+    Failed,
+    Observer,
+    OutOfMemory,
+    PeerLost,
+    Restarted,
+    TimerFired,
+)
 from kvsim.sim.link import Packet
 from kvsim.sim.network import Network
 from kvsim.sim.settings import ClockSettings, MachineSettings
 
 STREAM = Channel.STREAM  # a name of its own, since a look-up in an Enum is slow and each message needs one
+
+LOOK_NS = 10 * MILLISECOND
+"""How often a machine whose memory has a limit looks at what its node holds."""
 
 Build = Callable[["Life", Scope], Program]
 """Makes a node's program for one life."""
@@ -69,6 +83,11 @@ class SimHost:
         self.paused_until_ns: Nanoseconds = 0
         """Until then the node's time stands still."""
         self._inbox = settings.inbox
+        self._memory_bytes = settings.memory_of(id)
+        self.kills = 0
+        """How often its node held more than that, and was killed."""
+        self._killed: object = None
+        """While the node is down because it was killed: what tells this time from others."""
         self._waiting: deque[Packet | NodeId] = deque()
 
     @property
@@ -93,18 +112,30 @@ class SimHost:
         self.network.restarted(self.id)
         if self.incarnation > 1 and self.observer.wants(Restarted):
             self.observer.record(self.id, Restarted(self.incarnation))
+        self._killed = None
         life.begin(self.build, Recovered(self.storage.contents(), self.incarnation))
+        if self._memory_bytes is not None:
+            self._push((self._engine.time_ns + LOOK_NS, NORMAL, self._next_id(), self._look_at_memory, life))
 
     def crash(self) -> None:
         """Lose power: the node is inert from now on, its memory is gone, its disk keeps what was synced."""
-        life, self.life = self.life, None
-        if life is None:
-            return
-        self.up = False
+        if self._killed is not None:
+            self._killed = None
+            self.storage.cut_power()
+        elif self.life is not None:
+            self._end(self.life, killed=False)
+
+    def _end(self, life: Life, *, killed: bool) -> None:
+        """End a life: the machine lost power, or only the node's process was killed."""
+        self.life, self.up = None, False
         life.end()
-        lost = self.storage.cut_power()
-        now = self._engine.time_ns
-        self.leaves_ns = self._free_ns = self.storage.free_ns = now
+        now, lost = self._engine.time_ns, 0
+        if killed:
+            self.storage.outlive_process()
+        else:
+            lost = self.storage.cut_power()
+            self.storage.free_ns = now
+        self.leaves_ns = self._free_ns = now
         self.paused_until_ns = 0
         self._cores = [now] * self.settings.cores if self._cores else None
         waiting, self._waiting = self._waiting, deque()
@@ -113,7 +144,38 @@ class SimHost:
         for packet in waiting:
             if isinstance(packet, Packet):
                 packet.link.drop(packet, "the node crashed before it was handled")
-        self.network.crashed(self.id)
+        self.network.crashed(self.id, killed=killed)
+
+    # Memory -----------------------------------------------------------------------------------------------------------
+
+    @property
+    def held_bytes(self) -> int:
+        """What the node holds in memory: messages that wait for its CPU, and what its components count."""
+        waiting = sum(item.size_bytes for item in self._waiting if isinstance(item, Packet))
+        node = self.node
+        return waiting + (node.held_bytes() if isinstance(node, Node) else 0)
+
+    def _look_at_memory(self, life: Life) -> None:
+        """Again and again while this life lasts: kill the node's process if it holds too much."""
+        if life is not self.life or self._memory_bytes is None:
+            return
+        held = self.held_bytes
+        if held <= self._memory_bytes:
+            self._push((self._engine.time_ns + LOOK_NS, NORMAL, self._next_id(), self._look_at_memory, life))
+            return
+        self.kills += 1
+        if self.observer.wants(OutOfMemory):
+            self.observer.record(self.id, OutOfMemory(held, self._memory_bytes))
+        self._end(life, killed=True)
+        self._killed = killed = object()
+        if self.settings.out_of_memory == "restart":
+            at: Nanoseconds = self._engine.time_ns + self.settings.restart_after_ns
+            self._push((at, NORMAL, self._next_id(), self._revive, killed))
+
+    def _revive(self, killed: object) -> None:
+        """Restart a node that was killed, unless its machine lost power meanwhile, or somebody has restarted it."""
+        if killed is self._killed:
+            self.restart()
 
     def pause(self, lasts_ns: Nanoseconds) -> None:
         """Let the node do nothing for so long; messages, timers and what the disk answers wait. Its clocks go on."""

@@ -124,11 +124,45 @@ class Link:
 
     # A large world has hundreds of thousands of links, so each is small.
     __slots__ = (
-        "_accept", "_again", "_encode", "_engine", "_fifo", "_further", "_last_ns", "_latency", "_loss",
-        "_losses", "_marks", "_may_send", "_next_id", "_nuisance", "_outbox", "_pipe", "_push", "_rest_ns", "_traced",
-        "_troubles", "_typical_ns", "_way", "back", "bytes_sent", "clear", "datagram_bytes", "datagrams_sent",
-        "datagrams_settled", "dropped", "epoch", "network", "plain", "sent", "settled", "source", "source_id", "stall",
-        "target", "unaware",
+        "_accept",
+        "_again",
+        "_encode",
+        "_engine",
+        "_fifo",
+        "_further",
+        "_last_ns",
+        "_latency",
+        "_loss",
+        "_losses",
+        "_marks",
+        "_may_send",
+        "_next_id",
+        "_nuisance",
+        "_outbox",
+        "_pipe",
+        "_push",
+        "_rest_ns",
+        "_traced",
+        "_troubles",
+        "_way",
+        "back",
+        "bytes_sent",
+        "clear",
+        "datagram_bytes",
+        "datagrams_sent",
+        "datagrams_settled",
+        "dropped",
+        "epoch",
+        "network",
+        "plain",
+        "sent",
+        "settled",
+        "source",
+        "source_id",
+        "stall",
+        "target",
+        "typical_ns",
+        "unaware",
     )  # fmt: skip
 
     back: Link
@@ -146,7 +180,7 @@ class Link:
         """Until so many bytes are sent in all, the stream cannot be full."""
         self._marks: list[tuple[int, int]] = []
         """How many messages and how many bytes had been sent on the stream, whenever `_is_full` was asked."""
-        self._way, self._nuisance, self._typical_ns = network.way(source.id, target.id, chance)
+        self._way, self._nuisance, self.typical_ns = network.way(source.id, target.id, chance)
         self._loss = 1 - (1 - self._nuisance.loss) * (1 - self._nuisance.corrupt)
         self._pipe, self._latency = self._way[0]
         self._further = self._way[1:]
@@ -396,7 +430,7 @@ class Link:
         self._await_timeout(stall)
 
     def _await_timeout(self, stall: Stall) -> None:
-        rto_ns = (self.network.settings.min_rto_ns + 2 * self._typical_ns) << stall.attempt
+        rto_ns = (self.network.settings.min_rto_ns + 2 * self.typical_ns) << stall.attempt
         at = max(self._engine.time_ns, stall.resent_ns + rto_ns)
         self._push((at, NORMAL, self._next_id(), self._send_again, stall))
 

@@ -112,15 +112,17 @@ class Network:
             for link in links.values():
                 link.refresh()
 
-    def crashed(self, node: NodeId) -> None:
-        """All streams of this node are gone; its peers do not know yet."""
+    def crashed(self, node: NodeId, *, killed: bool = False) -> None:
+        """All streams of this node are gone; its peers do not know yet. Where the process alone was `killed`, its
+        machine closes them, of which peers hear unless a cut is in the way."""
+        closes = killed and not self.at_arrival
         for link in self._streams_of(node):
             back = link.back
             used = link.sent + back.sent > 0
             link.reset("its stream broke")
             back.reset("its stream broke")
             if used and back.source.up:
-                back.outlive(self.settings.keepalive_ns)
+                back.outlive(link.typical_ns if closes else self.settings.keepalive_ns)
 
     def restarted(self, node: NodeId) -> None:
         """The node takes messages again."""

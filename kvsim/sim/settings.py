@@ -7,12 +7,13 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from kvsim.core.message import MICROSECOND, MILLISECOND, Nanoseconds, NodeId
+from kvsim.core.message import MICROSECOND, MILLISECOND, SECOND, Nanoseconds, NodeId
 from kvsim.core.settings import duration_ns, read_settings
-from kvsim.sim.distributions import Distribution, Duration, Lognormal
+from kvsim.sim.distributions import Distribution, Duration, Lognormal, Positive
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
+Size = Annotated[int, msgspec.Meta(ge=1)]
 
 SERVICE_TIME = "20us"
 """What a node's CPU spends on a message whose kind has no time of its own: some 50,000 messages a second and core."""
@@ -127,11 +128,26 @@ class MachineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Messages that a node works on at once."""
     inbox: Count = 10_000
     """Messages that may wait for a node's CPU; beyond it a stream breaks and a datagram is dropped."""
+    memory_bytes: Size | Mapping[NodeId, Size] | None = None
+    """What a node may hold: its data, its protocol's log, and the messages that wait for its CPU, in bytes of their own
+    (the objects of a real process take several times as much). One size for all nodes, or by name, with `default` for
+    the others. Beyond it the machine kills the node's process, as Linux does when memory runs out; the machine and what
+    its operating system has in the disk's cache live on. When not given, memory has no limit."""
+    out_of_memory: Literal["restart", "stay down"] = "restart"
+    """What becomes of a node that was killed."""
+    restart_after_ns: Positive = SECOND
+    """How long after being killed it restarts."""
     disk: DiskSettings = DiskSettings()
     clocks: tuple[ClockSettings, ...] = ()
 
     def __post_init__(self) -> None:
         self.service_times()
+
+    def memory_of(self, node: NodeId) -> int | None:
+        """How many bytes this node may hold; None for no limit."""
+        if isinstance(self.memory_bytes, Mapping):
+            return self.memory_bytes.get(node, self.memory_bytes.get("default"))
+        return self.memory_bytes
 
     def service_times(self) -> dict[str, Nanoseconds | Distribution]:
         """The CPU's time by kind of message, `default` included. Raises ValueError for what is no duration."""

@@ -1,10 +1,14 @@
 """A node's CPU takes time, and its clocks may be wrong."""
 
+from pathlib import Path
+
 import pytest
 
 from kvsim.core.message import Envelope
 from kvsim.core.settings import SettingsError
+from kvsim.lab.experiment import read_experiment
 from kvsim.sim.clock import CALENDAR_START_NS
+from kvsim.sim.events import Crashed, OutOfMemory, Restarted
 from kvsim.sim.settings import ClockSettings, MachineSettings, WorldSettings, describe_world, read_world
 from tests.sim.probes import MS, US, Note, Probes, S, Work
 
@@ -140,3 +144,91 @@ def test_bad_settings_are_refused_with_key_and_reason(table: dict[str, object], 
     with pytest.raises(SettingsError) as refused:
         read_world(table, "x.toml")
     assert said in str(refused.value)
+
+
+# Memory ---------------------------------------------------------------------------------------------------------------
+
+
+def holding(memory: object, **machines: object) -> tuple[Probes, list[tuple[int, str]]]:
+    """A world in which b works for 10 ms on each message, and what befell it."""
+    settings = read_world({"machines": {"memory": memory, "cpu": {"default": "10ms"}, **machines}}, "x.toml").machines
+    world, told = Probes(machines=settings), list[tuple[int, str]]()
+    kinds = (OutOfMemory, Crashed, Restarted)
+    world.listen(lambda node, time, event: told.append((time // MS, type(event).__name__)), *kinds)
+    return world, told
+
+
+def test_a_node_that_holds_more_than_its_memory_is_killed_and_restarts_where_its_disk_was() -> None:
+    world, told = holding("20kB", restart_after="500ms")
+    first = world["b"]
+    first.host.disk.append("log", b"kept in the cache")
+    for number in range(30):
+        world["a"].say("b", number, padding=b"x" * 1_000)
+    world.run(S)
+    assert told == [(10, "OutOfMemory"), (10, "Crashed"), (510, "Restarted")]
+    assert world.hosts["b"].kills == 1
+    assert world["b"].recovered.files == {"log": b"kept in the cache"}, "the machine did not lose power"
+    [(peer, learned)] = world["a"].lost
+    assert (peer, learned // MS) == ("b", 11), "the machine closed the connection"
+
+
+def test_a_node_that_holds_less_or_has_no_limit_or_another_node_s_is_left_alone() -> None:
+    for memory in ("50kB", {"default": "1kB", "b": "50kB"}, {"a": "20kB"}):
+        world, told = holding(memory)
+        for number in range(30):
+            world["a"].say("b", number, padding=b"x" * 1_000)
+        world.run(S)
+        assert told == []
+        assert len(world["b"].got) == 30
+
+
+def test_a_killed_node_may_stay_down_and_a_power_cut_meanwhile_takes_the_cache_and_its_restart() -> None:
+    for machines, cut in (({"out_of_memory": "stay down"}, False), ({"restart_after": "500ms"}, True)):
+        world, told = holding("20kB", **machines)
+        world["b"].host.disk.append("log", b"kept in the cache")
+        for number in range(30):
+            world["a"].say("b", number, padding=b"x" * 1_000)
+        world.run(100 * MS)
+        if cut:
+            world.hosts["b"].crash()
+        world.run(5 * S)
+        assert [name for _, name in told] == ["OutOfMemory", "Crashed"]
+        world.hosts["b"].restart()
+        assert bool(world["b"].recovered.files) is not cut
+
+
+def test_a_replace_that_a_kill_cuts_short_has_not_happened() -> None:
+    world, _ = holding("20kB", disk={"replace": "1s"})
+    disk = world["b"].host.disk
+    disk.append("log", b"old")
+    disk.replace("log", b"new")
+    disk.replace("never", b"new")
+    for number in range(30):
+        world["a"].say("b", number, padding=b"x" * 1_000)
+    world.run(3 * S)
+    assert world["b"].recovered.files == {"log": b"old"}
+
+
+@pytest.mark.parametrize("replication", ["quorum", "raft", "primary_backup", "single_copy"])
+def test_data_that_outgrows_a_node_s_memory_is_in_metrics_and_notes(replication: str) -> None:
+    table = {
+        "design": {"replication": replication},
+        "machines": {"memory": {"default": "1GiB", "data-1": "20kB"}, "out_of_memory": "stay down"},
+        "workload": {
+            "keys": {"count": 100, "distribution": "uniform"}, "value_size": "1KiB", "clients": 2, "duration": "1s",
+            "settle": "10ms", "mix": {"put": 1},
+        },
+    }  # fmt: skip
+    report = read_experiment(table, Path("x.toml")).run()
+    [run] = report.runs
+    assert run.metrics["out_of_memory_kills"] == 1
+    assert "seed=0: data-1 held more than its memory and was killed once" in report.notes
+    assert run.failures == ()
+    unlimited = read_experiment({**table, "machines": {}}, Path("x.toml")).run()
+    assert "out_of_memory_kills" not in unlimited.runs[0].metrics
+
+
+def test_memory_of_a_node_that_is_not_there_is_refused() -> None:
+    table = {"design": {"replication": "quorum"}, "machines": {"memory": {"data-9": "1MiB"}}}
+    with pytest.raises(SettingsError, match=r"x.toml: machines.memory.data-9: there is no node 'data-9'"):
+        read_experiment(table, Path("x.toml"))

@@ -24,6 +24,7 @@ TRIGGERS: dict[str, Trigger] = {
     "leader stepped down": {"raft.stepped_down": _any},
     "write acknowledged": {"world.sent": lambda event: event.kind == "result.written"},
     "node suspected": {"heartbeat.suspected": _any},
+    "out of memory": {"world.out_of_memory": _any},
     "node crashed": {"world.crashed": _any},
     "node restarted": {"world.restarted": _any},
 }

@@ -73,6 +73,11 @@ class Log:
         """The term of the last entry; 0 when there is none."""
         return self.entries[-1].term if self.entries else 0
 
+    @property
+    def held_bytes(self) -> int:
+        """Of the keys and values in all entries."""
+        return self._bytes_up_to[-1]
+
     def term(self, index: int) -> int:
         """The term of the entry there; 0 before the first."""
         return self.entries[index - 1].term if index else 0

@@ -38,6 +38,10 @@ class Raft(Elections):
     Settings = RaftSettings
     moot = ("partitioning", "conflict")
 
+    def held_bytes(self) -> int:
+        """Of the log and the state machine."""
+        return super().held_bytes() + self.log.held_bytes
+
     @classmethod
     def copies(cls, settings: RaftSettings, nodes: int) -> int:
         return nodes
