@@ -134,7 +134,7 @@ def test_it_may_vary_and_belongs_to_what_runs_again(small: Small, tmp_path: Path
     runs = [simulate(setup, seed=0) for setup in experiment.setups]
     assert [done.metrics["diverged_keys"] for done in runs] == [0, 10]
     left = tmp_path / "run.json"
-    left.write_text(json.dumps(describe_run(runs[1], experiment)))
+    left.write_text(json.dumps(describe_run(runs[1], experiment, tmp_path)))
     again = load(left)
     assert again.setups[0].initial.stale == ("data-3",)
     assert simulate(again.setups[0], again.first_seed).metrics == runs[1].metrics
