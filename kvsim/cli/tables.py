@@ -13,10 +13,9 @@ from rich.table import Table
 from kvsim.core.guarantee import Promise
 from kvsim.lab.experiment import Experiment
 from kvsim.lab.page import design_text, judged_over
-from kvsim.lab.plots.comparison import metric_title
 from kvsim.lab.promises import Judged
 from kvsim.lab.report import Report, labelled
-from kvsim.lab.shown import shown_value
+from kvsim.lab.shown import metric_title, shown_value
 
 WIDEST = 100
 POINTS_ACROSS = 5

@@ -97,13 +97,28 @@ def toml_name(field: str) -> str:
     return next((field.removesuffix(unit.suffix) for unit in _UNITS if field.endswith(unit.suffix)), field)
 
 
+LISTED_CHARACTERS = 160
+"""A list of names in an error that is longer than this is cut: it is to be read at one glance."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint for a misspelt name: `; did you mean 'quorum'?`, or what there is."""
-    names = list(known)
+    """A hint for a misspelt name: `; did you mean 'quorum'? Others: raft, single_copy`; or what there is."""
+    names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.55)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; there is {', '.join(sorted(names))}" if names else ""
+    if not close:
+        return f"; there is {', '.join(names)}" if names else ""
+    others = [other for other in names if other != close[0]]
+    return f"; did you mean {close[0]!r}?" + (f" Others: {_listed(others)}" if others else "")
+
+
+def _listed(names: list[str]) -> str:
+    """As many as can be taken in, and how many more there are."""
+    shown: list[str] = []
+    for name in names:
+        if shown and len(", ".join([*shown, name])) > LISTED_CHARACTERS:
+            return f"{', '.join(shown)} and {len(names) - len(shown)} more"
+        shown.append(name)
+    return ", ".join(shown)
 
 
 def read_settings(kind: type[S], table: Mapping[str, Any], where: str) -> S:

@@ -1,9 +1,10 @@
 """Finds the experiments and network matrices that come with kvsim, in a checkout as well as in an installed wheel."""
 
-import difflib
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
+
+from kvsim.core.settings import nearest
 
 
 class BundledFileNotFound(LookupError):
@@ -60,9 +61,7 @@ def _find(folder: Traversable, name: str, suffix: str, what: str) -> Path:
     wanted = name.removesuffix(suffix)
     if wanted in names:
         return _on_disk(folder / (wanted + suffix))
-    nearest = difflib.get_close_matches(wanted, names, n=3)
-    remedy = f"did you mean {' or '.join(nearest)}?" if nearest else f"there are: {', '.join(names) or 'none'}"
-    raise BundledFileNotFound(f"kvsim brings no {what} named {wanted!r}; {remedy}")
+    raise BundledFileNotFound(f"kvsim brings no {what} named {wanted!r}{nearest(wanted, names)}")
 
 
 def _on_disk(entry: Traversable) -> Path:

@@ -11,13 +11,13 @@ from typing import Any
 
 from kvsim.core.settings import shown_quantity, toml_name
 from kvsim.lab.artefacts import describe_setup
-from kvsim.lab.expect import Where
+from kvsim.lab.expect import Measured, Where
 from kvsim.lab.experiment import Setup
 from kvsim.lab.metrics import METRICS
 from kvsim.lab.plots.style import Plot
 from kvsim.lab.provenance import versions
 from kvsim.lab.report import Report, labelled
-from kvsim.lab.shown import base_name, shown_value, within_range
+from kvsim.lab.shown import base_name, metric_title, shown_value, within_range
 
 VERDICTS = {
     "refuted": ("bad", "refuted"),
@@ -26,6 +26,10 @@ VERDICTS = {
     "": ("open", "not judged"),
 }
 """How a verdict is shown: its class and its words."""
+
+
+COLUMNS = 5
+"""Of so many points or metrics a table has a column each; more would not fit the page."""
 
 
 def page(report: Report, plots: Sequence[Plot]) -> str:
@@ -116,22 +120,47 @@ def _promises(report: Report) -> str:
 
 
 def _compared(report: Report) -> str:
-    labels = [point.label for point in report.points]
-    names = sorted({name for point in report.points for name in point.metric_names()})
+    """All metrics with a column a point; of many points first what tells the story, with a row a point."""
+    points = report.points
+    if len(points) <= COLUMNS:
+        return _by_metric(report, points)
+    blocks = [points[at : at + COLUMNS] for at in range(0, len(points), COLUMNS)]
+    whole = "".join(_by_metric(report, block) for block in blocks)
+    return f"{_by_point(report)}<details><summary>All metrics of all {len(points)} points</summary>{whole}</details>"
+
+
+def _by_metric(report: Report, points: Sequence[Measured]) -> str:
     rows = []
-    for name in names:
-        cells = "".join(f'<td class="number">{_cell(report, name, label)}</td>' for label in labels)
-        meaning = METRICS.get(base_name(name))
-        title = f' title="{escape(meaning.text)}"' if meaning else ""
-        rows.append(f"<tr><td><code{title}>{escape(name)}</code></td>{cells}</tr>")
-    head = ("metric", *(_head(point.where) for point in report.points))
-    return _table(head, rows, numbers=True)
+    for name in sorted({name for point in points for name in point.metric_names()}):
+        cells = "".join(_number(report, name, point.label) for point in points)
+        rows.append(f"<tr><td>{_named(name, name)}</td>{cells}</tr>")
+    return _table(("metric", *(_head(point.where) for point in points)), rows, numbers=True)
 
 
-def _head(where: Where) -> str:
-    """Of a variant its name alone; what tells points apart below each other, so that columns stay narrow."""
+def _by_point(report: Report) -> str:
+    names = report.key_metrics(COLUMNS, varying=True)
+    rows = []
+    for point in report.points:
+        cells = "".join(_number(report, name, point.label) for name in names)
+        rows.append(f"<tr><td>{_head(point.where, ', ')}</td>{cells}</tr>")
+    return _table(("point", *(_named(name, metric_title(name)) for name in names)), rows, numbers=True)
+
+
+def _named(metric: str, text: str) -> str:
+    """A metric's name, which tells its meaning to a pointer that rests on it."""
+    meaning = METRICS.get(base_name(metric))
+    title = f' title="{escape(meaning.text)}"' if meaning else ""
+    return f"<code{title}>{escape(text)}</code>" if text == metric else f"<span{title}>{escape(text)}</span>"
+
+
+def _number(report: Report, name: str, label: str) -> str:
+    return f'<td class="number">{_cell(report, name, label)}</td>'
+
+
+def _head(where: Where, between: str = "<br>") -> str:
+    """Of a variant its name alone; over a column what tells points apart below each other, so that it stays narrow."""
     shown = [value if name == "variant" else f"{name}={value}" for name, value in where]
-    return "<br>".join(map(escape, shown)) or "value"
+    return between.join(map(escape, shown)) or "value"
 
 
 def _cell(report: Report, name: str, label: str) -> str:

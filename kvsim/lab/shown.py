@@ -35,3 +35,13 @@ def within_range(metric: str, found: Estimate) -> Estimate:
         return found
     highest = 1.0 if name.endswith("_share") and name not in ABOVE_ONE else found.high
     return found._replace(low=max(found.low, 0.0), high=min(found.high, highest))
+
+
+def metric_title(metric: str) -> str:
+    """A metric's name in words, for heads and titles: `read_latency_p99_s` is `read latency p99`."""
+    name, bracket, fault = metric.partition("[")
+    name = {"stale_read_share": "stale reads"}.get(name, name)
+    for ending in ("_ops_per_s", "_share", "_s"):
+        name = name.removesuffix(ending)
+    name = name.replace("_", " ").replace("cpu", "CPU")
+    return name + (f" ({fault.rstrip(']')})" if bracket else "")

@@ -182,7 +182,15 @@ def test_keys_are_fields_without_their_unit() -> None:
     assert names == ["timeout", "size", "bandwidth", "copies"]
 
 
-def test_a_misspelt_name_gets_the_nearest_or_all() -> None:
-    assert nearest("qourum", ["quorum", "raft"]) == "; did you mean 'quorum'?"
+def test_a_misspelt_name_gets_the_nearest_and_what_else_there_is() -> None:
+    assert nearest("qourum", ["raft", "quorum"]) == "; did you mean 'quorum'? Others: raft"
+    assert nearest("qourum", ["quorum"]) == "; did you mean 'quorum'?"
     assert nearest("xyz", ["quorum", "raft"]) == "; there is quorum, raft"
     assert nearest("xyz", []) == ""
+
+
+def test_a_long_list_of_names_is_cut_to_be_read_at_one_glance() -> None:
+    said = nearest("quorun", ["quorum", *(f"strategy-{number:03}" for number in range(100))])
+    assert "Others: strategy-000, strategy-001" in said
+    assert said.endswith(" more")
+    assert len(said) < 230

@@ -10,6 +10,8 @@ import pytest
 from kvsim.core.settings import SettingsError
 from kvsim.lab.artefacts import FOLDERS_KEPT
 from kvsim.lab.experiment import load
+from kvsim.lab.page import COLUMNS
+from kvsim.lab.plots import draw_all
 
 Small = Callable[..., Path]
 GRID = '[vary]\n"design.replication.r" = [1, 2]\nseeds = 2\n[expect]\n"availability_share" = "== 1"\n'
@@ -101,3 +103,25 @@ def test_of_many_runs_only_those_that_tell_something_keep_a_folder(
     path = small('[vary]\n"design.replication.r" = [2]\nseeds = 4\n')
     load(path).run(out=tmp_path / "out", trace="first")
     assert [folder.name for folder in (tmp_path / "out" / "runs").iterdir()] == ["r=2,seed=0"]
+
+
+def test_a_report_of_many_points_has_no_table_that_is_wider_than_the_page(small: Small, tmp_path: Path) -> None:
+    vary = '[vary]\n"design.replication.r" = [1, 2, 3]\n"workload.clients" = [1, 2, 3]\n'
+    out = tmp_path / "many"
+    load(small(vary)).run(out=out)
+    page = (out / "report.html").read_text(encoding="utf-8")
+    heads = [head.partition("</thead>")[0].count("<th") for head in page.split("<thead>")[1:]]
+    assert max(heads) <= 1 + COLUMNS
+    compared = page[page.index("<h2>Compared</h2>") : page.index("<h2>Pictures</h2>")]
+    for r in (1, 2, 3):
+        for clients in (1, 2, 3):
+            assert f"<td>r={r}, clients={clients}</td>" in compared
+    assert "All metrics of all 9 points" in compared
+
+
+def test_a_comparison_says_in_the_picture_how_many_of_its_lines_it_shows(small: Small, tmp_path: Path) -> None:
+    vary = '[vary]\n"workload.clients" = [1, 2, 3, 4, 5, 6, 7, 8, 9]\n"design.replication.r" = [1, 2]\n'
+    report = load(small(vary)).run()
+    captions = {plot.name: plot.caption for plot in draw_all(report, tmp_path)}
+    assert "8 of 9 lines are shown, evenly spread." in captions["compare-r"]
+    assert "lines are shown" not in captions["compare-clients"]

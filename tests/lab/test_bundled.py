@@ -35,7 +35,7 @@ def test_a_suffix_in_the_name_is_harmless() -> None:
 
 
 def test_a_misspelt_name_is_answered_with_the_nearest_one() -> None:
-    with pytest.raises(BundledFileNotFound, match=r"no matrix named 'aws-2017-rtt'; did you mean aws-2017-rtt-ms"):
+    with pytest.raises(BundledFileNotFound, match=r"no matrix named 'aws-2017-rtt'; did you mean 'aws-2017-rtt-ms'"):
         matrix_path("aws-2017-rtt")
 
 

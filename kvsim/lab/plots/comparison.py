@@ -19,10 +19,12 @@ from kvsim.lab.plots.style import (
     legend_below,
     look,
     save,
+    some,
+    tell,
     time_scale,
 )
 from kvsim.lab.report import Report
-from kvsim.lab.shown import base_name, within_range
+from kvsim.lab.shown import base_name, metric_title, within_range
 from kvsim.lab.statistics import Estimate, estimate
 
 PANELS = 6
@@ -40,13 +42,16 @@ def _draw_axis(report: Report, folder: Path, axis: Vary) -> Plot:
     rows, columns = grid(len(metrics))
     drawn = figure(max(2.75 * columns + 0.3, 4.2), 2.35 * rows + 0.5)
     panels = drawn.subplots(rows, columns, squeeze=False)
-    lines = _lines(report.points, axis)
+    every = _lines(report.points, axis)
+    lines = {label: every[label] for label in some(list(every), LINES_AT_MOST)}
+    subset = "" if len(lines) == len(every) else f"{len(lines)} of {len(every)} lines"
     for at, axes in enumerate(panels.flat):
         if at < len(metrics):
             _panel(axes, axis, metrics[at], lines)
         else:
             axes.set_visible(False)
     legend_below(drawn, panels[0][0])
+    tell(drawn, subset)
     several = report.experiment.seeds > 1
     caption = (
         "What changes with "
@@ -56,6 +61,7 @@ def _draw_axis(report: Report, folder: Path, axis: Vary) -> Plot:
             if several
             else f"; one seed ({report.seed}), so there are no intervals."
         )
+        + (f" {subset} are shown, evenly spread." if subset else "")
     )
     return save(drawn, folder, f"compare-{axis.name}", f"Compared by {axis.name}", caption)
 
@@ -68,7 +74,7 @@ def _lines(points: list[Measured], axis: Vary) -> dict[str, dict[str, Measured]]
             value if name == "variant" else f"{name} = {value}" for name, value in point.where if name != axis.name
         )
         lines.setdefault(rest, {})[dict(point.where)[axis.name]] = point
-    return dict(list(lines.items())[:LINES_AT_MOST])
+    return lines
 
 
 def _panel(axes: Axes, axis: Vary, metric: str, lines: dict[str, dict[str, Measured]]) -> None:
@@ -149,13 +155,3 @@ def _scale(metric: str, values: list[float]) -> Scale:
         return Scale("%", 0.01)
     unit = METRICS[name].unit if name in METRICS else ""
     return time_scale(values) if unit == "s" else Scale({"1/s": "ops/s"}.get(unit, unit), 1.0)
-
-
-def metric_title(metric: str) -> str:
-    """`read_latency_p99_s` is `read latency p99`."""
-    name, bracket, fault = metric.partition("[")
-    name = {"stale_read_share": "stale reads"}.get(name, name)
-    for ending in ("_ops_per_s", "_share", "_s"):
-        name = name.removesuffix(ending)
-    name = name.replace("_", " ").replace("cpu", "CPU")
-    return name + (f" ({fault.rstrip(']')})" if bracket else "")
