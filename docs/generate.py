@@ -8,6 +8,8 @@ from typing import Any
 
 from kvsim.core.message import Message, tag_of
 from kvsim.core.trace import Event
+from kvsim.testing.contract import Check
+from kvsim.testing.suites import OF_AXIS, checks_of
 
 REFERENCE = Path(__file__).parent / "reference"
 MADE = "<!-- Made from the code by `python -m docs.generate`; edit the code instead. -->\n\n"
@@ -207,7 +209,38 @@ def _events() -> dict[str, list[type[Event]]]:
     return found
 
 
+def conformance() -> str:
+    """The page of what the conformance kit asks of a strategy: each check by its promise."""
+    shared = [check for check in checks_of("storage") if all(check in checks_of(axis) for axis in OF_AXIS)]
+    lines = [
+        "# Conformance",
+        "",
+        "`kvsim.testing` puts a strategy through the contract of its axis: in a test by",
+        '`check_replication("mine.py:MyProtocol")`, without one by `pytest --kvsim mine.py:MyProtocol`. What is broken',
+        "is told with the reason and the remedy. Step by step: [writing a strategy](../writing-a-strategy.md).",
+        "",
+        "| option of pytest | |",
+        "|---|---|",
+        "| `--kvsim FILE.py:CLASS` | the strategy, or a built-in one by its name; may be repeated |",
+        "| `--kvsim-set replication.w=3` | sets a key of the design in which it is checked; may be repeated |",
+        "| `--kvsim-runs 500` | how many runs each hunt has, also those of tests; 20 when not given |",
+        "",
+        "## Every strategy",
+        "",
+        *(_check_row(check) for check in shared),
+    ]
+    for axis in OF_AXIS:
+        own = [check for check in checks_of(axis) if check not in shared]
+        lines += ["", f"## {axis}: `check_{axis}`", "", *(_check_row(check) for check in own)]
+    return "\n".join(lines)
+
+
+def _check_row(check: Check) -> str:
+    return f"- `{check.__name__}`: {' '.join((check.__doc__ or '').split())}"
+
+
 PAGES: dict[str, Callable[[], str]] = {
+    "conformance.md": conformance,
     "errors.md": errors,
     "protocols.md": protocols,
     "strategies.md": strategies,

@@ -4,10 +4,12 @@ import ast
 import re
 import subprocess
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from kvsim.testing.source_rules import set_walks
 
 ROOT = Path(__file__).parent.parent
 MODULES = sorted((ROOT / "kvsim").rglob("*.py"))
@@ -20,8 +22,6 @@ LONGEST_FUNCTION_LINES = 60
 MACHINE_PATH = re.compile(r"(?<![\w.}~-])/(?:root|work|home|Users|opt)/\w[^\s\"']*")
 DURATION_NAME = re.compile(r"(?:^|_)(?:timeout|delay|interval)$")
 DURATION_TYPE = re.compile(r"Nanoseconds|Duration|timedelta")
-ORDER_IS_LOST_IN = {"all", "any", "frozenset", "len", "max", "min", "set", "sorted", "sum"}
-ORDER_IS_KEPT_IN = {"enumerate", "iter", "list", "map", "next", "tuple", "zip"}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -186,100 +186,6 @@ def lines_of(function: Function) -> int:
     is_docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
     docstring = (first.end_lineno or 0) - first.lineno + 1 if is_docstring and ast.get_docstring(function) else 0
     return (function.end_lineno or 0) - function.lineno + 1 - docstring
-
-
-def set_walks(tree: ast.Module) -> Iterator[ast.AST]:
-    """Expressions that take a set's elements in its own order, where that order can be seen afterwards."""
-    attributes = sets_among(ast.walk(tree), lambda target: isinstance(target, ast.Attribute))
-    attributes |= {
-        f"self.{name}" for klass in ast.walk(tree) if isinstance(klass, ast.ClassDef) for name in fields(klass)
-    }
-    for scope in [tree, *functions(tree)]:
-        nodes = list(scope_nodes(scope))
-        names = attributes | sets_among(iter(nodes), lambda target: isinstance(target, ast.Name))
-        if isinstance(scope, Function):
-            names |= {a.arg for a in arguments(scope) if is_set_type(a.annotation)}
-        yield from (node for node in nodes for walked in walked_by(node, nodes) if is_set(walked, names))
-
-
-def scope_nodes(scope: ast.AST) -> Iterator[ast.AST]:
-    for child in ast.iter_child_nodes(scope):
-        yield child
-        if not isinstance(child, Function):
-            yield from scope_nodes(child)
-
-
-def walked_by(node: ast.AST, nodes: list[ast.AST]) -> Iterator[ast.expr]:
-    match node:
-        case ast.For() | ast.AsyncFor():
-            yield node.iter
-        case ast.ListComp() | ast.DictComp():
-            yield from (generator.iter for generator in node.generators)
-        case ast.GeneratorExp() if not any(node in n.args for n in nodes if is_call_of(n, ORDER_IS_LOST_IN)):
-            yield from (generator.iter for generator in node.generators)
-        case ast.Call(func=ast.Attribute(attr="join")):
-            yield from node.args
-        case ast.Call() if is_call_of(node, ORDER_IS_KEPT_IN):
-            yield from node.args
-        case ast.Starred():
-            yield node.value
-
-
-def is_call_of(node: ast.AST, names: set[str]) -> bool:
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names
-
-
-def is_set(value: ast.expr | None, names: set[str]) -> bool:
-    match value:
-        case ast.Set() | ast.SetComp():
-            return True
-        case ast.BinOp(op=ast.BitOr() | ast.BitAnd() | ast.Sub() | ast.BitXor()):
-            return any(is_set(side, names) or is_keys(side) for side in (value.left, value.right))
-        case ast.Call(func=ast.Attribute(attr="union" | "intersection" | "difference" | "symmetric_difference")):
-            return True
-        case ast.Name() | ast.Attribute():
-            return ast.unparse(value) in names
-        case None:
-            return False
-    return is_call_of(value, {"set", "frozenset"})
-
-
-def is_keys(value: ast.expr) -> bool:
-    """The keys of a dict keep their order, but what `-` or `&` makes of them is a set."""
-    return (
-        isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and value.func.attr in ("keys", "items")
-    )
-
-
-def is_set_type(annotation: ast.expr | None) -> bool:
-    return annotation is not None and bool(
-        re.match(
-            r"(?:typing\.)?(?:set|frozenset|Set|FrozenSet|AbstractSet|MutableSet)\b", ast.unparse(annotation).strip("'")
-        )
-    )
-
-
-def sets_among(nodes: Iterator[ast.AST], wanted: Callable[[ast.expr], bool]) -> set[str]:
-    found = set()
-    for node in nodes:
-        match node:
-            case ast.AnnAssign() if is_set_type(node.annotation) and wanted(node.target):
-                found.add(ast.unparse(node.target))
-            case ast.Assign() if is_set(node.value, set()):
-                found.update(ast.unparse(target) for target in node.targets if wanted(target))
-    return found
-
-
-def fields(klass: ast.ClassDef) -> set[str]:
-    return {
-        n.target.id
-        for n in klass.body
-        if isinstance(n, ast.AnnAssign) and is_set_type(n.annotation) and isinstance(n.target, ast.Name)
-    }
-
-
-def arguments(function: Function) -> list[ast.arg]:
-    return [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
 
 
 def unitless_times(tree: ast.AST) -> Iterator[tuple[str, ast.AST]]:

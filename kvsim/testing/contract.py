@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import NoReturn
@@ -48,5 +47,5 @@ def run_check(check: Check, subject: Subject) -> None:
         said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         problem = f"it raises {said} at {place}\n  remedy: an operation that cannot be done raises an OperationError"
     if problem:
-        promise = inspect.cleandoc(check.__doc__ or check.__name__).splitlines()[0]
+        promise = " ".join((check.__doc__ or check.__name__).split())
         raise ContractBroken(f"{subject.name} breaks the contract of {subject.axis}: {promise}\n  {problem}")

@@ -77,4 +77,4 @@ def hunted(subject: Subject, runs: int, **others: Any) -> None:
         found = hunt_one(experiment, seed)
         for kind, sentence in found.refuted.items():
             again = subject.again(seed, **others)
-            refuse(f"{kind} is refuted in run {seed}: {sentence}", f"see the story of it: {again}")
+            refuse(f"{kind.partition(':')[0]} refuted in run {seed}: {sentence}", f"see the story of it: {again}")

@@ -72,6 +72,8 @@ class Subject(NamedTuple):
         set_ = [f"design.{self.axis}.{key}={value}" for key, value in self.settings.items()]
         set_ += [f"design.{axis}={_toml(choice)}" for axis, choice in {**self.others, **more}.items()]
         file = os.path.relpath(self.folder / self.name)
+        if file.startswith(".."):
+            file = str(self.folder / self.name)
         return f"kvsim hunt {file} --seed {seed} --runs 1" + "".join(f" --set '{each}'" for each in set_)
 
     def own_kinds(self) -> list[type[Message]]:
@@ -108,13 +110,21 @@ def subject_of(
     if ".py:" in name:
         path = folder / name
         name, home = path.name, path.parent
-    runs = int(os.environ.get(RUNS_VARIABLE, USUAL_RUNS)) if hunt_runs is None else hunt_runs
     found_axis, found = _find(axis, name, home)
     others = dict(design or {})
     own = others.pop(found_axis, {})
-    subject = Subject(found_axis, name, home, found, {**own, **(settings or {})}, others, runs)
+    subject = Subject(found_axis, name, home, found, {**own, **(settings or {})}, others, _runs(hunt_runs))
     subject.design()
     return subject
+
+
+def _runs(asked: int | None) -> int:
+    where, given = ("hunt_runs", str(asked)) if asked is not None else (RUNS_VARIABLE, os.environ.get(RUNS_VARIABLE))
+    if given is None:
+        return USUAL_RUNS
+    if not given.isdecimal():
+        raise SettingsError([f"{where}: expected a number of runs, got {asked if asked is not None else repr(given)}"])
+    return int(given)
 
 
 def _find(axis: Axis | None, name: str, folder: Path) -> tuple[Axis, type[Strategy]]:

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from kvsim.core.message import Codec, Envelope, Message, tag_of
 from kvsim.core.operation import AnyOperation, Failure, Perform
 from kvsim.core.replica import Change, Known
-from tests.wire.examples import built_in_kinds, example
+from kvsim.testing.examples import example
+from tests.wire.examples import built_in_kinds
 
 GOLDEN = Path(__file__).with_name("golden.json")
 RETIRED: tuple[str, ...] = ()

@@ -6,7 +6,7 @@ from kvsim.core.axes import Site
 from kvsim.core.host import Recovered
 from kvsim.core.message import Message, NodeId
 from kvsim.core.node import answers, receives
-from kvsim.core.operation import Absent, Found, Page, Put, Read, Scan, Unavailable, Write, Written
+from kvsim.core.operation import Absent, Elsewhere, Found, Page, Put, Read, Scan, Unavailable, Write, Written
 from kvsim.core.replica import Change, change_for
 from kvsim.core.version import Version
 from kvsim.core.waiting import Future
@@ -78,6 +78,25 @@ class KeepsToItself(Quorum):
     async def read_any(self, op: Read) -> Found | Absent:
         record = self.replica.get(op.key)
         return Absent() if record is None or record.value is None else Found(record.value, record.version)
+
+
+class SendsInCircles(SingleCopy):
+    """Names itself as the one who serves, for some keys."""
+
+    def _must_own(self, key: bytes) -> None:
+        if key == b"key-3":
+            raise Elsewhere("ask me", self.host.id)
+        super()._must_own(key)
+
+
+class CutsValues(SingleCopy):
+    """Keeps the first hundred bytes."""
+
+    async def read_latest(self, op: Read) -> Found | Absent:
+        found = await super().read_latest(op)
+        return Found(found.value[:100], found.version) if isinstance(found, Found) else found
+
+    read_any = read_latest
 
 
 class ScansBackwards(SingleCopy):
