@@ -13,7 +13,7 @@ HUNT_FOR ?= 20min
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench planted hunt lock wheel clean golden published
+.PHONY: help setup demo test lint bench explore planted hunt lock wheel clean golden published
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ hunt: $(STAMP) ## hunt the correct designs, HUNT_FOR each
 
 published: $(STAMP) ## reproduce published figures, and write docs/published.md
 	$(BIN)/python -m kvsim.lab.published
+
+explore: $(STAMP) ## explore small worlds of the correct protocols whole, and write docs/explored-worlds.md
+	$(BIN)/python -m tests.explore
 
 planted: $(STAMP) ## look for every planted bug and write docs/planted-bugs.md
 	$(BIN)/python -m tests.planted

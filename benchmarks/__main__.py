@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import hunting, judges, real, simulation, tracing
+from benchmarks import exploration, hunting, judges, real, scale, simulation, tracing
 
 
 class Benchmark(NamedTuple):
@@ -40,12 +40,25 @@ BENCHMARKS = {
         "The same quorum run without a trace and with one, in turns; medians of five ratios.",
         tracing.main,
     ),
+    "scale": Benchmark(
+        "Many nodes",
+        "Peak memory of a process that simulates 10,000 data nodes with fixed membership and writes 100,000 keys to "
+        "three of them each; and the CPU time of a message at the same load on 10 to 1,000 nodes, medians of five "
+        "rounds.",
+        scale.main,
+    ),
     "real": Benchmark(
         "Real cluster",
         "Medians of five rounds. Three data nodes and one frontend on loopback, each a process, with their clients on "
         "the same machine, beside redis-server, which is one process without replication; then writes that wait for "
         "their disks. The CPU is that of all processes of the store.",
         real.main,
+    ),
+    "exploration": Benchmark(
+        "The explored world",
+        "Schedules and steps a second of CPU time on three nodes with quorum replication and one write, nodes' starts "
+        "included; medians of three rounds.",
+        exploration.main,
     ),
     "hunting": Benchmark(
         "The hunt",

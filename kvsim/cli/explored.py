@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.markup import escape
 
 from kvsim.cli.tables import WORDS, console
-from kvsim.core.settings import toml_name
+from kvsim.core.message import SECOND
+from kvsim.core.settings import shown_duration, toml_name
+from kvsim.explore.action import Action
 from kvsim.explore.explore import Exploration
 from kvsim.explore.told import consequences, sentence
+
+LAST = 12
+"""Steps shown of the nearest approach to a goal."""
+LONGEST_S = 86_400.0
 
 
 def show(found: Exploration, folder: Path | None) -> None:
@@ -26,22 +33,33 @@ def show(found: Exploration, folder: Path | None) -> None:
             of = f" of {goal.of}" if goal.of else ""
             to.print(
                 f"[yellow]never reached:[/] {escape(goal.name)}; the nearest schedule, of {len(goal.path)} steps, had "
-                f"{goal.nearest}{of} operations ended"
+                f"{goal.nearest}{of} operations ended:"
             )
+            _show_path(found, goal.path, LAST)
     for reason in found.undecided:
         to.print(f"[yellow]undecided:[/] {escape(reason)}")
     if found.story is not None:
         to.print(f"\n[bold]{escape(found.story.sentence)}[/]\n")
-        state = found.beginning.state
-        for number, action in enumerate(found.story.path, 1):
-            to.print(f"{number:3}. {escape(sentence(found.world, state, action))}", soft_wrap=True)
-            outcome = found.world.act(state, action)
-            for line in consequences(found.world, outcome):
-                to.print(f"       → {escape(line)}", soft_wrap=True)
-            state = outcome.state
+        _show_path(found, found.story.path)
     if folder is not None:
         to.print(f"\nstory       {folder / 'story.md'}", soft_wrap=True)
         to.print(f"transcript  {folder / 'transcript.txt'}", soft_wrap=True)
+
+
+def _show_path(found: Exploration, path: Sequence[Action], shown: int | None = None) -> None:
+    """The steps in words, with what they led to; the last ones alone where so many are to be shown."""
+    to = console()
+    state = found.beginning.state
+    first = 0 if shown is None else max(0, len(path) - shown)
+    if first:
+        to.print(f"     {first} steps, and then", style="dim")
+    for number, action in enumerate(path):
+        outcome = found.world.act(state, action)
+        if number >= first:
+            to.print(f"{number + 1:3}. {escape(sentence(found.world, state, action))}", soft_wrap=True)
+            for line in consequences(found.world, outcome):
+                to.print(f"       → {escape(line)}", soft_wrap=True)
+        state = outcome.state
 
 
 def _judges(found: Exploration) -> list[str]:
@@ -62,5 +80,14 @@ def _how_far(found: Exploration) -> str:
         whole = "a part"
     return (
         f"{counts.schedules:,} schedules ({whole}), {counts.states:,} states, {found.histories} different histories, "
-        f"depth {counts.deepest}, in {found.seconds:.1f} s: {rate:,.0f} a second"
+        f"depth {counts.deepest}, in {found.seconds:.1f} s: {rate:,.0f} a second{_the_rest(found)}"
     )
+
+
+def _the_rest(found: Exploration) -> str:
+    """How long everything would take."""
+    if found.is_complete or found.finding is not None or found.mode in ("pct", "bfs"):
+        return ""
+    if found.whole_s is None or found.whole_s > LONGEST_S:
+        return "; all would take days: lower the bounds, or ask less"
+    return f"; all would take about {shown_duration(round(found.whole_s) * SECOND)}"

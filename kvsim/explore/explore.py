@@ -20,6 +20,8 @@ Mode = Literal["auto", "dfs", "bfs", "pct"]
 walks with priorities; `auto`: depth first and walks by turns."""
 FIRST_TURN_S = 1.0
 SHORTEN_FOR_S = 10.0
+LEAST_SHARE = 1e-6
+"""Of the whole: from less nothing can be told about the rest."""
 
 
 class Progress(NamedTuple):
@@ -43,6 +45,8 @@ class Exploration(NamedTuple):
     is_complete: bool
     """Whether every schedule within the bounds was seen."""
     share: float | None
+    whole_s: float | None
+    """How long all of it would take, as far as can be told; None where nothing can be, or all was seen."""
     complete_to_faults: int | None
     """Up to how many faults every schedule was seen; None if not even without any."""
     finding: Finding | None
@@ -83,6 +87,8 @@ class _Run:
         self.watch = Watch(world.scenario)
         self.walked: World | None = None
         self.search: Search | None = None
+        self.searched_s = 0.0
+        """Spent on depth first."""
         self.faults: int | None = None
         self.is_complete = False
         self.complete_to: int | None = None
@@ -103,8 +109,16 @@ class _Run:
         """Depth first; called again, it goes on."""
         if self.search is None:
             self.search = Search(self.world, self.watch, self.beginning.state)
+        begun_s = self.seconds
         self.search.run(self.go_on(until_s))
+        self.searched_s += self.seconds - begun_s
         self.is_complete = self.search.is_complete
+
+    @property
+    def whole_s(self) -> float | None:
+        """How long depth first would take for everything, if the rest is as what it has seen."""
+        share = self.search.share if self.search is not None else 0.0
+        return self.searched_s / share if self.searched_s and share > LEAST_SHARE and not self.is_complete else None
 
     def by_faults(self, until_s: float) -> None:
         """All schedules with no fault, with one at most, with two …"""
@@ -158,8 +172,9 @@ def explore(
     if found is not None:
         story, world, beginning = _shortened(run, found)
     return Exploration(
-        world.scenario, mode, seed, seconds, run.is_complete, share, run.complete_to, found, story, run.watch.counts,
-        run.watch.always.histories, run.watch.sometimes.goals(), list(run.watch.always.undecided), world, beginning,
+        world.scenario, mode, seed, seconds, run.is_complete, share, run.whole_s, run.complete_to, found, story,
+        run.watch.counts, run.watch.always.histories, run.watch.sometimes.goals(), list(run.watch.always.undecided),
+        world, beginning,
     )  # fmt: skip
 
 

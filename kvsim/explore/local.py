@@ -8,6 +8,7 @@ copied: one that is needed at an earlier moment is started anew and given its in
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import msgspec
@@ -15,13 +16,15 @@ import msgspec
 from kvsim.core.axes import Replication
 from kvsim.core.host import DiskError, Host
 from kvsim.core.invariant import Claim, Invariants
-from kvsim.core.message import Channel, Envelope, Message, NodeId
+from kvsim.core.message import Channel, Envelope, Message, NodeId, tag_of
 from kvsim.core.node import Node
+from kvsim.core.settings import SettingsError
 from kvsim.core.trace import Event
 from kvsim.core.waiting import Scope
 from kvsim.explore.clients import number_of
 from kvsim.explore.fingerprint import fingerprint_of
 from kvsim.explore.past import Alone, Past, relive
+from kvsim.explore.place import Endless, handler_of, not_for_ever, place_of
 from kvsim.explore.stepper import Failed, Recorded
 
 LIVE_NODES_KEPT = 4_096
@@ -70,12 +73,12 @@ class Local:
     input: Input
     steps: dict[Input, Step]
 
-    def inputs(self) -> list[Input]:
-        """The shortest history known that leads here, without the start."""
-        found: list[Input] = []
-        at = self
-        while at.before is not None:
-            found.append(at.input)
+    def line(self) -> list[Local]:
+        """The shortest line known that leads here, from the start on."""
+        found: list[Local] = []
+        at: Local | None = self
+        while at is not None:
+            found.append(at)
             at = at.before
         return found[::-1]
 
@@ -92,6 +95,8 @@ class Step(NamedTuple):
     failure: Exception | None
     is_visible: bool
     """Whether it changed what invariants look at."""
+    bytes_sent: tuple[bytes, ...]
+    """All that it sent, clients' answers included: what it must send again for the same inputs."""
 
 
 class Locals:
@@ -135,9 +140,13 @@ class Locals:
         return step
 
     def _first(self, node: NodeId, *, compare: bool) -> _Node:
-        """The node at its beginning."""
+        """The node at its beginning. Raises `SettingsError` where it does not even begin."""
         if self._past is None:
-            return _Node(node, self._build, self._seed)
+            try:
+                with not_for_ever():
+                    return _Node(node, self._build, self._seed)
+            except Endless as error:
+                raise SettingsError([f"{node} does not start: {error}"]) from None
         alone = _Node(node, self._build, self._seed, begun=False)
         relive(alone, self._past.lives[node], compare=compare)
         alone.note = alone.keep
@@ -146,15 +155,46 @@ class Locals:
     def _again(self, local: Local) -> _Node:
         """The node run anew up to here."""
         alone = self._first(local.node, compare=False)
-        for given in local.inputs():
+        for at in local.line():
             alone.sent.clear()
             alone.happened.clear()
-            self._give(alone, given)
+            if at.before is not None:
+                self._give(alone, at.input)
+                self._compare(alone, at.before.steps.get(at.input), at.input)
         alone.sent.clear()
         alone.happened.clear()
         return alone
 
+    def _compare(self, alone: _Node, then: Step | None, given: Input) -> None:
+        """A node does the same again for the same inputs. Raises `SettingsError` where it does not."""
+        sent = [self._encode(envelope) for _, envelope, _ in alone.sent]
+        if then is None or sent == list(then.bytes_sent):
+            return
+        decode = msgspec.msgpack.decode
+        pairs = zip_longest(then.bytes_sent, sent, fillvalue=self._encode("nothing"))
+        first, again = next((str(decode(a)), str(decode(b))) for a, b in pairs if a != b)
+        raise SettingsError([self._told_of(alone, given, first, again)])
+
+    def _told_of(self, alone: _Node, given: Input, first: str, again: str) -> str:
+        """That a node did something else, in words."""
+        what, place = given[0], ""
+        if given[0] in ("deliver", "ask"):
+            message = self.parcels[given[1]].envelope.message if given[0] == "deliver" else given[2]
+            what, place = f"{what} {tag_of(message)}", handler_of(alone.hosts[alone.node].node, message)
+        return (
+            f"{alone.node} does not do the same twice: of the same inputs, the last of which was {what}, it first sent "
+            f"{first[:200]}, then {again[:200]}{f' ({place})' if place else ''}; it draws, or orders, by something "
+            "outside its host, or keeps something in a global"
+        )
+
     def _give(self, alone: _Node, given: Input) -> None:
+        try:
+            with not_for_ever():
+                self._feed(alone, given)
+        except Endless as error:
+            alone.hosts[alone.node].fail(error)
+
+    def _feed(self, alone: _Node, given: Input) -> None:
         host = alone.hosts[alone.node]
         if self._together:
             host.clock_ns = given[-1]
@@ -191,6 +231,7 @@ class Locals:
         local.claims = ()
         if self._invariants is not None:
             local.claims = tuple(self._invariants.claims(alone.node, local.state, local.disk))
+        bytes_sent = tuple([self._encode(envelope) for _, envelope, _ in alone.sent])
         sent: list[tuple[NodeId, int, bool]] = []
         answers: list[tuple[int, Message]] = []
         for to, envelope, channel in alone.sent:
@@ -207,7 +248,8 @@ class Locals:
         alone.happened.clear()
         local = self._merged(local, alone)
         self._keep(local, alone)
-        return Step(local, tuple(sent), tuple(answers), events, failure, bool(events) or _differ(before, local))
+        is_visible = bool(events) or _differ(before, local)
+        return Step(local, tuple(sent), tuple(answers), events, failure, is_visible, bytes_sent)
 
     def _merged(self, local: Local, alone: _Node) -> Local:
         """An earlier moment of the same node from which the same follows, or else this one."""
@@ -259,6 +301,11 @@ def _differ(before: Local | None, after: Local) -> bool:
 def is_defect(error: Exception | None) -> bool:
     """Whether a node failed by its own fault, and not as it should when its disk fails."""
     return error is not None and not isinstance(error, DiskError)
+
+
+def told_defect(node: NodeId, error: Exception) -> str:
+    """How a node failed, and in which line."""
+    return f"{node} broke: {type(error).__name__}: {error}{place_of(error) if not isinstance(error, Endless) else ''}"
 
 
 def _state_of(node: Node | None) -> Any:

@@ -11,10 +11,11 @@ from typing import Any
 from kvsim.core.invariant import Breach, Invariants, Moment, agreed
 from kvsim.core.message import Channel, Message
 from kvsim.core.operation import Perform
+from kvsim.core.settings import SettingsError
 from kvsim.explore.action import BUDGET, Action, Footprint, Kind
 from kvsim.explore.choices import Choices
 from kvsim.explore.clients import INFO, INVOKED, Client, Seen, asked_by, canonical, number_of, told
-from kvsim.explore.local import Local, Locals, Parcel, Step, is_defect
+from kvsim.explore.local import Local, Locals, Parcel, Step, is_defect, told_defect
 from kvsim.explore.past import Past
 from kvsim.explore.scenario import BUDGETS, Scenario
 from kvsim.explore.state import BROKEN, PLENTY, Draft, Outcome, State, with_item
@@ -45,6 +46,9 @@ class World(Choices):
         size = self.size
         empty: tuple[tuple[int, ...], ...] = ((),) * (size * size)
         steps = [self.locals.start(node) for node in self.nodes]
+        broken = [told_defect(step.local.node, step.failure) for step in steps if step.failure is not None]
+        if broken:
+            raise SettingsError([f"{self.scenario.name}: as it starts, {broken[0]}"])
         state = Draft(
             State(
                 tuple(step.local for step in steps), empty, empty, (Client(),) * len(self.scenario.clients), (),
@@ -194,8 +198,8 @@ class World(Choices):
             waiting, missed = self._go_down(state, at)
             clients |= waiting
             to_down |= missed
-            if is_defect(step.failure):
-                wrong = f"{self.nodes[at]} broke: {type(step.failure).__name__}: {step.failure}"
+            if step.failure is not None and is_defect(step.failure):
+                wrong = told_defect(self.nodes[at], step.failure)
         for number, answer in step.answers:
             told_client, ended = self._answer(state, number, answer)
             clients |= told_client

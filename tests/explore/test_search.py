@@ -144,7 +144,8 @@ def test_an_exception_in_a_node_is_the_finding(tmp_path: Path) -> None:
         "explore": {"operations": ["c1: put x=1 at node-1"]},
     }
     found = explore(read_scenario(table, "mine.toml", tmp_path), 10 * SECOND)
-    assert found.story is not None and "node-1 broke: KeyError" in found.story.sentence
+    assert found.story is not None
+    assert "node-1 broke: KeyError: 'nothing' (mine.py, line 7, in write)" in found.story.sentence
     assert len(found.story.path) == 1
 
 
@@ -170,3 +171,59 @@ def test_what_makes_no_sense_is_refused_with_its_place(explore_table: dict[str, 
         explore(read_scenario(table, "bad.toml"), SECOND)
     [problem] = refused.value.problems
     assert problem.startswith("bad") and said in problem
+
+
+def mine(folder: Path, body: str, **explore_table: Any) -> Scenario:
+    """A world of a student's nodes: quorum replication with these methods."""
+    source = (
+        '"""A student\'s."""\nimport random\nfrom kvsim.core.node import answers\n'
+        "from kvsim.core.version import Version\n"
+        "from kvsim.strategies.replication.quorum import Quorum, Store, Stored\n\n"
+        'class Mine(Quorum):\n    """Mine."""\n' + body
+    )
+    (folder / "mine.py").write_text(source, encoding="utf-8")
+    table = {
+        "design": {"topology": "peer_to_peer", "replication": {"strategy": "mine.py:Mine"}},
+        "explore": {"operations": ["c1: put x=1 at node-1"], **explore_table},
+    }
+    return read_scenario(table, "mine.toml", folder)
+
+
+def test_code_that_draws_for_itself_is_named_with_node_input_and_what_it_sent(tmp_path: Path) -> None:
+    draws = "    @answers(Store)\n    def store(self, sender, m):\n        drawn = random.getrandbits(60)\n"
+    draws += "        return Stored(Version(drawn, 'a'))\n"
+    with pytest.raises(SettingsError) as refused:
+        explore(mine(tmp_path, draws), 20 * SECOND, "dfs")
+    [problem] = refused.value.problems
+    assert "does not do the same twice" in problem and "it first sent [['quorum.stored'" in problem
+    assert "deliver quorum.store" in problem and "mine.py, line 9, in store" in problem
+
+
+def test_code_that_never_comes_back_is_stopped_with_the_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kvsim.explore.place.PATIENCE_S", 0.05)
+    loops = "    @answers(Store)\n    def store(self, sender, m):\n        while True:\n            pass\n"
+    world, watch = World(mine(tmp_path, loops)), Watch(mine(tmp_path, loops))
+    Search(world, watch, begin(world).state).run(lambda: True)
+    assert watch.finding is not None
+    assert "it never comes back from this input: mine.py, line 1" in watch.finding.sentence
+    assert "in store" in watch.finding.sentence
+
+
+def test_a_node_that_breaks_as_it_starts_is_told_with_the_line(tmp_path: Path) -> None:
+    breaks = "    def start(self, recovered):\n        super().start(recovered)\n        raise KeyError('nothing')\n"
+    with pytest.raises(
+        SettingsError, match=r"as it starts, node-1 broke: KeyError: 'nothing' \(mine.py, line 11, in st"
+    ):
+        explore(mine(tmp_path, breaks), SECOND)
+
+
+def test_time_that_is_up_tells_how_long_all_would_take() -> None:
+    found = explore(quorum("c1: put x=1 at node-1", bounds={"crashes": 1, "timers": 1}), SECOND, "dfs", clock=ticks())
+    assert not found.is_complete and found.share is not None
+    assert found.whole_s is None or found.whole_s > found.seconds
+
+
+def ticks() -> Any:
+    """A clock that goes on by a tenth of a second whenever it is looked at."""
+    count = iter(range(1_000_000))
+    return lambda: next(count) / 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -62,3 +63,18 @@ def two_owners(*operations: str, **explore: Any) -> Scenario:
         "explore": {"operations": list(operations), **explore},
     }
     return read_scenario(table, "owners.toml")
+
+
+WHOLE = Path(__file__).parent / "whole"
+"""Worlds of the correct protocols that can be seen whole."""
+
+
+def whole_names() -> list[str]:
+    """Their names."""
+    return sorted(path.stem for path in WHOLE.glob("*.toml"))
+
+
+def whole(name: str) -> Scenario:
+    """One of them."""
+    table = tomllib.loads((WHOLE / f"{name}.toml").read_text(encoding="utf-8"))
+    return read_scenario(table, f"{name}.toml")
