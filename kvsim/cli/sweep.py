@@ -125,6 +125,7 @@ def _show(sweeping: Sweep, parquet: bool, json: bool) -> None:
     report = sweeping.finish()
     if parquet:
         sweeping.write_parquet()
+    sweeping.release()
     if report is None:
         for label, problem in sweeping.problems.items():
             _tell(f"{label}: {problem}")

@@ -17,6 +17,8 @@ from kvsim.core.settings import SettingsError
 from kvsim.lab.experiment import Experiment, Setup
 from kvsim.lab.files import COPIES, copy_all
 from kvsim.lab.initial import Initial
+from kvsim.lab.lock import NAME as LOCK
+from kvsim.lab.lock import FolderLock
 from kvsim.lab.nemesis import with_faults_drawn
 from kvsim.lab.provenance import outside_files, outside_strategies, versions
 from kvsim.lab.run import Run
@@ -32,14 +34,17 @@ FOLDERS_KEPT = 50
 
 
 class Artefacts:
-    """Writes the artefacts of an experiment. Raises `SettingsError` where the folder is not ours or not writable."""
+    """Writes the artefacts of an experiment. Raises `SettingsError` where the folder is not ours, not writable, or in
+    use by another process; until `release`, nobody else can use it."""
 
     def __init__(self, out: Path, experiment: Experiment, seed: int) -> None:
         self.out, self.experiment, self.seed = out, experiment, seed
         with no_traceback(out):
-            if out.is_dir() and any(out.iterdir()) and not (out / "metrics.json").is_file():
+            others = [entry for entry in out.iterdir() if entry.name != LOCK] if out.is_dir() else []
+            if others and not (out / "metrics.json").is_file():
                 raise SettingsError([f"{out} holds other files than results of kvsim; name another folder with --out"])
             out.mkdir(parents=True, exist_ok=True)
+            self._lock = FolderLock(out)
             (out / "metrics.json").write_bytes(b"{}\n")  # from now on the folder is known as ours
             for name in ("runs", "plots"):
                 shutil.rmtree(out / name, ignore_errors=True)
@@ -79,6 +84,10 @@ class Artefacts:
             (self.out / "metrics.json").write_bytes(as_json(report.metrics))
             plots = draw_all(report, self.out / "plots")
             (self.out / "report.html").write_text(page(report, plots), encoding="utf-8")
+
+    def release(self) -> None:
+        """Nothing more is written: let others use the folder."""
+        self._lock.release()
 
     def _folder(self, label: str) -> Path:
         safe = "".join(c if c.isalnum() or c in "=,.-_()+" else "_" for c in label)

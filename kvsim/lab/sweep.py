@@ -59,6 +59,7 @@ def run_experiment(
         artefacts.finish(report)
         with no_traceback(artefacts.out):
             write_csv(runs, artefacts.out / "results.csv")
+        artefacts.release()
     return report
 
 
@@ -152,6 +153,10 @@ class Sweep:
         report = Report(self.experiment._replace(setups=whole), self.seed, runs, self.problems)
         self.artefacts.finish(report)
         return report
+
+    def release(self) -> None:
+        """Nothing more is written: let others use the folder."""
+        self.artefacts.release()
 
     def write_parquet(self) -> None:
         """Write the table of all runs as Parquet too."""

@@ -60,6 +60,7 @@ class Here:
 def swept(experiment: Experiment, out: Path, failing: str = "") -> tuple[Sweep, list[Task]]:
     sweep, runner = Sweep(experiment, out), Here(failing)
     sweep.run(runner)  # type: ignore[arg-type]
+    sweep.release()
     return sweep, runner.done
 
 
@@ -174,6 +175,28 @@ def test_one_failed_run_does_not_lose_the_others_and_is_tried_again(small: Small
     again, done = swept(experiment, tmp_path / "out")
     assert [(task.where, task.seed) for task in done] == [((("r", "2"),), 1)]
     assert again.problems == {}
+
+
+def test_a_folder_that_a_running_sweep_uses_is_refused_and_left_as_it_is(small: Small, tmp_path: Path) -> None:
+    path, out = small("seeds = 100\n", text=TINY), tmp_path / "out"
+    with subprocess.Popen(command(str(path), "--out", str(out), "--jobs", "1"), stderr=subprocess.PIPE) as process:
+        while len(finished(out)) < 3:
+            assert process.poll() is None
+        for second in (lambda: Sweep(load(path), out), lambda: load(path).run(out=out)):
+            with pytest.raises(SettingsError, match=rf"in use by .* \(process {process.pid}\); wait for it, or name"):
+                second()
+        before = finished(out)
+        process.kill()
+    sweep = Sweep(load(path), out)
+    assert sweep.reused >= len(before) >= 3, "the lock of a dead process is taken over"
+    with pytest.raises(SettingsError, match="in use"):
+        Sweep(load(path), out)
+    sweep.release()
+    assert not (out / "kvsim.lock").exists()
+    del sweep
+    dropped = Sweep(load(path), out)
+    del dropped
+    load(small(text=TINY)).run(out=out)
 
 
 def test_a_wider_grid_runs_only_what_is_new(small: Small, tmp_path: Path) -> None:
