@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 from kvsim.core.chance import Chance
 from kvsim.core.message import Message, Nanoseconds, tag_of
@@ -46,5 +47,11 @@ def costs_of(
     """The times of a CPU, looked up the fastest way that serves."""
     constant = {kind: time for kind, time in times.items() if isinstance(time, int)}
     if factor == 1 and len(constant) == len(times):
-        return Costs(constant)
+        return _constant_costs(tuple(constant.items()))
     return DrawnCosts(times, chance, factor)
+
+
+@lru_cache(maxsize=64)
+def _constant_costs(times: tuple[tuple[str, Nanoseconds], ...]) -> Costs:
+    """One table for all nodes of the same times: a large world has thousands."""
+    return Costs(dict(times))

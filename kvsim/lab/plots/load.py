@@ -13,6 +13,8 @@ from kvsim.lab.report import Report
 
 NAMED_AT_MOST = 10
 """Of more nodes only the ServerData are drawn, without their names."""
+BARS_AT_MOST = 100
+"""More ServerData are drawn as a curve over their ranks."""
 
 
 def draw_load(report: Report, folder: Path) -> list[Plot]:
@@ -33,7 +35,7 @@ def draw_load(report: Report, folder: Path) -> list[Plot]:
         _panel(axes, setups[at], report.runs_of(setups[at])[0].seen, many)
     for axes in panels.flat[max(0, len(setups) - columns) : len(setups)]:  # the lowest of each column
         axes.tick_params(axis="x", labelbottom=True)
-        axes.set_xlabel("ServerData, busiest first" if many else "messages handled a second")
+        axes.set_xlabel(_across(nodes))
     for axes in panels[:, 0] if many else ():
         axes.set_ylabel("messages a second")
     subset = how_many(setups, report.experiment.setups)
@@ -47,7 +49,12 @@ def _panel(axes: Axes, setup: Setup, seen: Observations, many: bool) -> None:
     load = {node: count / seen.measured_s for node, count in seen.costs.load_by_node.items()}
     data = [load[name] for name in seen.cluster.data]
     mean = sum(data) / len(data)
-    if many:
+    if len(data) > BARS_AT_MOST:  # a bar narrower than a pixel would be shown too low
+        axes.plot(range(1, len(data) + 1), sorted(data, reverse=True), color=COLOURS[0], drawstyle="steps-mid")
+        axes.axhline(mean, color=GREY, linewidth=1, linestyle="--")
+        axes.set(xscale="log", xlim=(1, len(data)), ylim=(0, None))
+        axes.xaxis.set_major_formatter(lambda rank, _: f"{rank:,.0f}")
+    elif many:
         axes.bar(range(len(data)), sorted(data, reverse=True), color=COLOURS[0], width=0.8)
         axes.axhline(mean, color=GREY, linewidth=1, linestyle="--")
         axes.set_xticks([])
@@ -59,6 +66,12 @@ def _panel(axes: Axes, setup: Setup, seen: Observations, many: bool) -> None:
         axes.tick_params(axis="y", labelsize=8)
         axes.grid(visible=False, axis="y")
     axes.set_title(setup.title or "load", fontsize=8.5 if len(setup.title) > 20 else 10)
+
+
+def _across(nodes: int) -> str:
+    if nodes > BARS_AT_MOST:
+        return "rank of the ServerData, busiest first"
+    return "ServerData, busiest first" if nodes > NAMED_AT_MOST else "messages handled a second"
 
 
 def _role(node: str) -> int:
