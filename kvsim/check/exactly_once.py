@@ -1,22 +1,85 @@
 """Exactly once: no operation takes effect a second time, however often its client or a node sent it again.
 
-A history shows no sending. It shows a second effect where no order explains a key's answers, but an order does in which
-one of its writes happens twice: a value was replaced, and then was back. (A stale read can look the same: this judge
-suits designs that claim linearizable reads.) In a list, an element that stands twice is proof.
+A trace shows each effect: a request that changed one replica twice, with neither a restart nor another's snapshot
+between, took effect twice. So do session tables that remember one request with two versions, where one order of all
+changes was promised. A history shows no sending. It shows a second effect where no order explains a key's answers, but
+an order does in which one of its writes happens twice: a value was replaced, and then was back. (A stale read can look
+the same: the history suits designs that claim linearizable reads.) In a list, an element that stands twice is proof.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from kvsim.check.linearizable import by_key
 from kvsim.check.search import Explained, Limits, Stuck, search
 from kvsim.check.verdict import NotRefuted, Refuted, Undecided, Verdict, Witness
-from kvsim.check.wording import deed, shown, told
+from kvsim.check.wording import at, deed, digits_for, shown, told
 from kvsim.check.zones import judge_by_zones
 from kvsim.core.history import NEVER, WRITES, History, Operation, operations
 
 GIB = 1 << 30
+
+
+class Applications:
+    """Watches a trace, given as lines of trace.jsonl, for a request that takes effect twice at one node."""
+
+    def __init__(self) -> None:
+        self.witness: Witness | None = None
+        self.seen = 0
+        """How many effects the trace has shown."""
+        self._applied: dict[str, dict[str, _Line]] = {}
+        self._decode = msgspec.json.Decoder(_Line).decode
+
+    def read(self, lines: bytes) -> None:
+        """More of the trace: whole lines."""
+        if self.witness is not None or not any(mark in lines for mark in _MARKS):
+            return
+        for text in lines.splitlines():
+            if any(mark in text for mark in _MARKS):
+                self._take(self._decode(text))
+
+    def _take(self, line: "_Line") -> None:
+        here = self._applied.setdefault(line.node, {})
+        if line.event != "replica.applied":
+            here.clear()  # what it does from now on builds on what a disk or another replica kept
+            return
+        self.seen += 1
+        before = here.setdefault(line.request, line)
+        if before is not line and self.witness is None:
+            digits = digits_for([before.time_ns, line.time_ns])
+            sentence = (
+                f"{line.node} applied the request {line.request} to {shown(line.key)} at "
+                f"{at(before.time_ns, digits)} as version {before.version}, and again at "
+                f"{at(line.time_ns, digits)} as version {line.version}"
+            )
+            self.witness = Witness(line.key, (), sentence)
+
+
+_MARKS = (b'"replica.applied"', b'"replica.replaced"', b'"world.crashed"', b'"world.restarted"')
+
+
+class _Line(msgspec.Struct):
+    node: str
+    time_ns: int
+    event: str
+    request: str = ""
+    key: str = ""
+    version: str = ""
+
+
+def remembered_twice(tables: Mapping[str, Mapping[str, str]]) -> Witness | None:
+    """A request that two nodes remember with different versions, given by node what its session table holds."""
+    first: dict[str, tuple[str, str]] = {}
+    for node, table in tables.items():
+        for request, version in table.items():
+            other, known = first.setdefault(request, (node, version))
+            if known != version:
+                sentence = (
+                    f"{other} remembers the request {request} as version {known}, and {node} as version {version}"
+                )
+                return Witness(None, (), f"{sentence}: it took two places in their order")
+    return None
 
 
 def exactly_once(history: History, time_limit_s: float = 10.0, memory_limit_bytes: int = GIB) -> Verdict:

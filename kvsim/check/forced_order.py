@@ -11,7 +11,7 @@ from heapq import heappop, heappush
 import numpy as np
 import numpy.typing as npt
 
-from kvsim.check.order import Edges
+from kvsim.check.order import Edges, Impossible
 from kvsim.check.reads_from import Act
 from kvsim.check.search import Limits
 
@@ -20,10 +20,6 @@ _ENTRIES_AT_ONCE = 1 << 20
 _Because = tuple[int, int, int]
 """An act, one that must come after it, and the read that is the reason."""
 Mark = tuple[int, list[list[int]], list[int]]
-
-
-class Impossible(Exception):
-    """The edges make a circle."""
 
 
 class ForcedOrder:

@@ -22,6 +22,10 @@ class Contradiction(Exception):
         self.first, self.second = first, second
 
 
+class Impossible(Exception):
+    """What must come before what makes a circle."""
+
+
 class WritesByKey:
     """The writes of each key in each session, to find the latest in a past."""
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from kvsim.check.linearizable import linearizable
-from kvsim.check.order import Order
+from kvsim.check.order import Impossible, Order
 from kvsim.check.reads_from import Act
 from kvsim.check.search import Limits
 from kvsim.check.sequential_order import DrawnOrder
@@ -124,7 +124,7 @@ class _Program:
 
     def draw_out(self, limits: Limits) -> Witness | None:
         """Let the order grow until nothing new follows; a circle refutes. Raises TimeoutError."""
-        from kvsim.check.forced_order import ForcedOrder, Impossible
+        from kvsim.check.forced_order import ForcedOrder  # imported late, since numpy is slow to import
 
         self.forced = ForcedOrder(self.acts, len(self.sessions), self.clear)
         try:

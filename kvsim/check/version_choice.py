@@ -6,14 +6,20 @@ stand, the clearest first, and what follows is drawn out; what then makes a circ
 when more is known.
 """
 
+from __future__ import annotations
+
 from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
-from kvsim.check.forced_order import ForcedOrder, Impossible
+from kvsim.check.order import Impossible
 from kvsim.check.reads_from import Act
 from kvsim.check.search import Limits
 from kvsim.core.history import ERASURES
+
+if TYPE_CHECKING:
+    from kvsim.check.forced_order import ForcedOrder
 
 _AT_LEAST = 50
 

@@ -182,14 +182,21 @@ def _judge_one(
     else:
         _print(about, level.value, verdict)
     if picture is not None and isinstance(verdict, Refuted):
-        _draw(picture, history, verdict, isolation, level)
+        _draw(picture, history, verdict, isolation, level, _faults_beside(Path(about["history"])))
         typer.echo(f"wrote {picture}", err=True)
     elif picture is not None:
         typer.echo(f"nothing was refuted, so {picture} was not drawn", err=True)
     return _EXIT[verdict.name]
 
 
-def _draw(picture: Path, history: History, verdict: Refuted, isolation: Isolation | None, level: Level) -> None:
+def _draw(
+    picture: Path,
+    history: History,
+    verdict: Refuted,
+    isolation: Isolation | None,
+    level: Level,
+    faults: list[tuple[str, float, float]],
+) -> None:
     from kvsim.lab.plots.witness import draw_cycle, draw_witness
 
     cycles = [a for a in isolation.anomalies if a.steps] if isolation else []
@@ -197,7 +204,18 @@ def _draw(picture: Path, history: History, verdict: Refuted, isolation: Isolatio
         draw_cycle(cycles[0], picture)
     else:
         name = "strict-serializable" if level == "transactions" else level.value
-        draw_witness(history, verdict.witness, f"refuted: {name}", picture)
+        draw_witness(history, verdict.witness, f"refuted: {name}", picture, faults)
+
+
+def _faults_beside(history: Path) -> list[tuple[str, float, float]]:
+    """The faults of a run of kvsim, which its run.json names beside its history."""
+    import msgspec
+
+    try:
+        run = msgspec.json.decode((history.parent / "run.json").read_bytes())
+        return [(str(fault["name"]), float(fault["start"]), float(fault["end"])) for fault in run["faults_s"]]
+    except (OSError, ValueError, KeyError, TypeError):  # it lies alone, or beside what is no run of ours
+        return []
 
 
 def _print(about: dict[str, Any], level: str, verdict: Verdict) -> None:

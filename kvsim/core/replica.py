@@ -33,6 +33,7 @@ from kvsim.core.operation import (
     Written,
     WrittenOnce,
 )
+from kvsim.core.trace import Event
 from kvsim.core.version import Version
 from kvsim.core.waiting import Future, completed
 
@@ -73,6 +74,18 @@ class Known(msgspec.Struct, frozen=True, array_like=True, tag="known", gc=False)
 
     request: RequestId
     result: Written
+
+
+class Applied(Event, tag="replica.applied"):
+    """A client's request changed what the key holds here."""
+
+    request: str
+    key: str
+    version: str
+
+
+class Replaced(Event, tag="replica.replaced"):
+    """Another replica's snapshot took the place of all that was here."""
 
 
 class ConflictRule(Protocol):
@@ -116,6 +129,8 @@ class Replica:
         self._sorted: list[Key] = []
         self._encode = msgspec.msgpack.Encoder().encode
         self._live_bytes = 0
+        self.heard: Callable[[Event], None] | None = None
+        """Told what takes effect here; None where nobody wants to know."""
 
     def start(self, recovered: Recovered) -> None:
         """Take over what the disk kept."""
@@ -153,8 +168,11 @@ class Replica:
         """
         if self.durability == "disk" and self.disk.full():
             raise Unavailable("the disk is nearly full; make room, and the node takes writes again")
+        before = self.records.get(change.key)
         if not self._keep(change):
             return self._unsynced.get(change.key) or completed(None)
+        if self.heard is not None and change.request.number and (before is None or before.version != change.version):
+            self.heard(Applied(str(change.request), change.key.decode(errors="replace"), str(change.version)))
         if self.durability == "memory":
             return completed(None)
         payload = self._encode(change)
@@ -187,6 +205,8 @@ class Replica:
         self.records.clear()
         self.sessions.clear()
         self._sorted.clear()
+        if self.heard is not None:
+            self.heard(Replaced())
         for part in snapshot:
             self._keep(part)
         if self.durability == "memory":

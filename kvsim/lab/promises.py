@@ -7,13 +7,14 @@ from typing import NamedTuple
 
 from kvsim.check.convergence import convergence
 from kvsim.check.durability import durability
-from kvsim.check.exactly_once import exactly_once
+from kvsim.check.exactly_once import Applications, exactly_once, remembered_twice
 from kvsim.check.judges import IMPLIES, Limited, consistency_levels, strongest
 from kvsim.check.linearizable import linearizable
 from kvsim.check.verdict import NotRefuted, Refuted, Undecided, Verdict
 from kvsim.check.worm import worm
 from kvsim.core.guarantee import Promise
 from kvsim.core.history import Key
+from kvsim.core.message import NodeId
 from kvsim.lab.observations import Observations
 
 ALWAYS_SHOWN = ("linearizable", "durability")
@@ -36,7 +37,21 @@ class Judged(NamedTuple):
     """Labels of the points whose designs it belongs to."""
 
 
-def judge_run(seen: Observations, promises: Iterable[Promise]) -> dict[str, Verdict]:
+class Evidence(NamedTuple):
+    """What a run leaves beside its history, where its world can show it: for the judge of exactly once."""
+
+    applied: Applications | None = None
+    """What its trace showed, if it had one."""
+    session_tables: Mapping[NodeId, Mapping[str, str]] = {}
+    """At the end, by node: each request that is known as done, with its version."""
+
+
+HISTORY_ALONE = Evidence()
+
+
+def judge_run(
+    seen: Observations, promises: Iterable[Promise], evidence: Evidence = HISTORY_ALONE
+) -> dict[str, Verdict]:
     """What the judges say that the promises name, and in any case about linearizability and durability."""
     named = {promise.judge for promise in promises}
     verdicts: dict[str, Verdict] = {
@@ -45,11 +60,21 @@ def judge_run(seen: Observations, promises: Iterable[Promise]) -> dict[str, Verd
     }
     if "convergence" in named:
         verdicts["convergence"] = convergence(seen.history, seen.phases.checked_ns)
-    if "exactly-once" in named:
-        verdicts["exactly-once"] = exactly_once(seen.history, _LIMITED.time_limit_s)
+    if "exactly-once" in named and (verdict := _exactly_once(seen, evidence, "linearizable" in named)):
+        verdicts["exactly-once"] = verdict
     if "worm" in named:
         verdicts["worm"] = worm(seen.history)
     return verdicts
+
+
+def _exactly_once(seen: Observations, evidence: Evidence, linearizable_reads: bool) -> Verdict | None:
+    """From the trace, the session tables, and a history without stale reads; None where there is none of these."""
+    witness = evidence.applied.witness if evidence.applied is not None else None
+    if witness := witness or remembered_twice(evidence.session_tables):
+        return Refuted(witness)
+    if linearizable_reads:
+        return exactly_once(seen.history, _LIMITED.time_limit_s)
+    return NotRefuted() if evidence.applied is not None or evidence.session_tables else None
 
 
 def levels_satisfied(seen: Observations, promises: Iterable[Promise]) -> dict[str, Verdict]:

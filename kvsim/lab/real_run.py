@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
+from kvsim.check.exactly_once import Applications
 from kvsim.client import AsyncClient
 from kvsim.core.chance import Chance
 from kvsim.core.design import Cluster
@@ -21,10 +22,11 @@ from kvsim.core.settings import SettingsError
 from kvsim.lab.experiment import Experiment, Setup
 from kvsim.lab.initial import Initial
 from kvsim.lab.observations import Costs, Observations, Stock, stock_from
+from kvsim.lab.promises import Evidence
 from kvsim.lab.real_driver import CONNECTED_CLIENTS, ClusterDriver, HttpDriver
 from kvsim.lab.real_faults import NodeCounts, RealFaults, refusals
 from kvsim.lab.real_trace import TracedDriver, write_trace
-from kvsim.lab.run import Progress, Run, TraceFile, judged
+from kvsim.lab.run import Progress, Run, TraceFile, both, judged
 from kvsim.lab.story import REPAIR_NS, Story, difference
 from kvsim.real.cluster_file import ClusterFile, ClusterFileError
 from kvsim.real.ports import PortError
@@ -150,11 +152,12 @@ class OwnCluster:
                 with Supervisor(file) as cluster:
                     seen, tracing = _on_loop(lambda: _play_own(cluster, setup, seed, progress, begun_ns))
                     failures = _failures(cluster)
-                if trace is not None:
-                    tracing(trace.write)  # the nodes have ended, so what they recorded is whole
+                applied = Applications() if trace is not None else None
+                if trace is not None and applied is not None:
+                    tracing(both(trace.write, applied))  # the nodes have ended, so what they recorded is whole
             except (ClusterFileError, PortError, SupervisorError) as error:
                 raise SettingsError([f"{setup.run_label(seed)}: {error}"]) from error
-        return judged(setup, seed, seen, measures, failures)
+        return judged(setup, seed, seen, measures, failures, Evidence(applied))
 
     def _cluster_file(self, setup: Setup, seed: int, data: Path, record: bool) -> ClusterFile:
         return new_cluster_file(

@@ -7,9 +7,10 @@ from typing import BinaryIO
 
 import msgspec
 
+from kvsim.check.exactly_once import Applications
 from kvsim.check.verdict import Verdict
 from kvsim.core.message import MILLISECOND, SECOND, NodeId
-from kvsim.core.stock import held_by
+from kvsim.core.stock import held_by, remembered_by
 from kvsim.lab.client_trace import ClientTrace
 from kvsim.lab.defects import told
 from kvsim.lab.experiment import Setup
@@ -17,7 +18,7 @@ from kvsim.lab.measures import MEASURES
 from kvsim.lab.metrics import measure
 from kvsim.lab.nemesis import with_faults_drawn
 from kvsim.lab.observations import Costs, Observations, Stock, stock_from
-from kvsim.lab.promises import judge_run
+from kvsim.lab.promises import HISTORY_ALONE, Evidence, judge_run
 from kvsim.lab.sim_driver import SimDriver
 from kvsim.lab.story import Story, difference
 from kvsim.sim.faults import Window, install
@@ -73,23 +74,43 @@ def simulate(
     setup = with_faults_drawn(setup, seed)
     assert setup.world is not None, "it was made for the real world"
     world = World(setup.design, setup.cluster, setup.world, seed)
-    if trace is not None:
-        world.observer.trace_lines_to(trace.write)
+    applied = Applications() if trace is not None else None
+    if trace is not None and applied is not None:
+        world.observer.trace_lines_to(both(trace.write, applied))
     stage = SimStage(world, setup)
     story = Story(stage, setup, seed)
     if trace is not None:
         story.clients.heard = ClientTrace(world.observer)
     stage.play(story, progress)
     seen = story.seen(with_kills(difference(*stage.counts), world), stock_of(world))
-    return judged(setup, seed, seen, measures, tuple(told(node, error) for node, error in world.failures))
+    tables = {node: remembered_by(world.hosts[node].node) for node in world.cluster.data}
+    failures = tuple(told(node, error) for node, error in world.failures)
+    return judged(setup, seed, seen, measures, failures, Evidence(applied, tables))
 
 
-def judged(setup: Setup, seed: int, seen: Observations, measures: tuple[str, ...], failures: tuple[str, ...]) -> Run:
+def both(write: Callable[[bytes], object], applied: Applications) -> Callable[[bytes], None]:
+    """Writes lines of a trace, and shows them to who looks for requests that take effect twice."""
+
+    def written(lines: bytes) -> None:
+        write(lines)
+        applied.read(lines)
+
+    return written
+
+
+def judged(
+    setup: Setup,
+    seed: int,
+    seen: Observations,
+    measures: tuple[str, ...],
+    failures: tuple[str, ...],
+    evidence: Evidence = HISTORY_ALONE,
+) -> Run:
     """What was seen, with metrics and verdicts; the same for every world."""
     metrics = measure(seen)
     for name in measures:
         metrics.update(MEASURES[name](seen))
-    verdicts = judge_run(seen, setup.design.promises())
+    verdicts = judge_run(seen, setup.design.promises(), evidence)
     return Run(setup, seed, lambda: seen, dict(sorted(metrics.items())), verdicts, failures)
 
 

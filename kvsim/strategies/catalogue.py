@@ -37,7 +37,7 @@ from kvsim.core.host import Host
 from kvsim.core.message import SECOND, Failure, Message, Nanoseconds, NodeId
 from kvsim.core.node import Component, Node, View
 from kvsim.core.operation import Limits
-from kvsim.core.replica import Ordered, Replica
+from kvsim.core.replica import Applied, Ordered, Replica
 from kvsim.core.settings import SettingsError, nearest, read_settings
 from kvsim.core.status import StatusReporter
 from kvsim.core.version import LamportClock
@@ -309,6 +309,7 @@ def _site(design: Design, cluster: Cluster, host: Host, role: Role) -> Site:
     if role == "data":
         durability = design.durability if replication_class.journalled else "memory"
         replica = Replica(host.disk, conflict, durability, design.setting("storage", "written", "many"), host.fail)
+        replica.heard = host.record if host.wants(Applied) else None
     consistency = cast(type[Consistency], design["consistency"].strategy)
     return Site(host, role, design, cluster, placement, clock, replica, consistency.level, consistency.any_replica)
 

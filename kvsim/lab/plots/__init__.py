@@ -12,6 +12,7 @@ from kvsim.lab.plots.load import draw_load
 from kvsim.lab.plots.staleness import draw_staleness
 from kvsim.lab.plots.style import RC, Plot
 from kvsim.lab.plots.timeline import draw_timeline
+from kvsim.lab.plots.witness import draw_witnesses
 from kvsim.lab.report import Report
 
 
@@ -21,6 +22,6 @@ def draw_all(report: Report, folder: Path) -> list[Plot]:
     with mpl.rc_context(RC):
         return [
             plot
-            for draw in (draw_comparisons, draw_timeline, draw_latency, draw_staleness, draw_load)
+            for draw in (draw_comparisons, draw_timeline, draw_latency, draw_staleness, draw_load, draw_witnesses)
             for plot in draw(report, folder)
         ]

@@ -15,50 +15,86 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from kvsim.check.verdict import Witness
+from kvsim.check.verdict import Refuted, Witness
 from kvsim.check.wording import done
 from kvsim.core.history import History, Operation, operations
-from kvsim.lab.plots.style import COLOURS, FAULT, GREY, RC, figure, time_scale
+from kvsim.lab.plots.style import COLOURS, GREY, RC, Plot, figure, save, shade, time_scale
 
 if TYPE_CHECKING:
     from kvsim.check.transactions import Anomaly
+    from kvsim.lab.report import Report
+    from kvsim.lab.run import Run
 
 NEIGHBOURS_AT_MOST = 40
 """Operations beside the core that are drawn, the nearest in time."""
 LANES_AT_MOST = 14
+WITNESSES_AT_MOST = 3
+ADJECTIVES = {"durability": "durable", "convergence": "convergent"}
 _EDGE_COLOURS = {"ww": 0, "wr": 2, "rw": 1, "process": 6, "realtime": 6}
 _BAR = 0.46
 
 
-def draw_witness(
-    history: History, witness: Witness, title: str, to: Path, faults: Sequence[tuple[str, float, float]] = ()
-) -> None:
-    """Draw the core and its surroundings into a file, .png or .svg. Faults: name, begin and end in seconds."""
+Fault = tuple[str, float, float]
+"""Name, begin and end in seconds."""
+
+
+def draw_witness(history: History, witness: Witness, title: str, to: Path, faults: Sequence[Fault] = ()) -> None:
+    """Draw the core and its surroundings into a file, .png or .svg, with the faults that struck meanwhile."""
+    with mpl.rc_context(RC):
+        _save(_timeline(history, witness, title, faults), to)
+
+
+def draw_witnesses(report: Report, folder: Path) -> list[Plot]:
+    """Of each promise that a run refuted, the first witness; what nobody claimed only where no promise was refuted."""
+    claimed: dict[str, tuple[Run, Witness]] = {}
+    others: dict[str, tuple[Run, Witness]] = {}
+    for run in report.runs:
+        named = {promise.judge for promise in run.setup.design.promises()}
+        for judge, verdict in run.verdicts.items():
+            if isinstance(verdict, Refuted):
+                (claimed if judge in named else others).setdefault(judge, (run, verdict.witness))
+    plots = []
+    for judge, (run, witness) in list((claimed or others).items())[:WITNESSES_AT_MOST]:
+        seen = run.seen
+        faults = [(fault.name, fault.start_ns / 1e9, fault.end_ns / 1e9) for fault in seen.faults]
+        drawn = _timeline(seen.history, witness, f"not {ADJECTIVES.get(judge, judge)}: {run.label}", faults)
+        caption = (
+            f"The few operations of {run.label} that no {judge} store could have answered so, and what else was done "
+            "to the same keys meanwhile, in grey" + ("; faults are shaded." if faults else ".")
+        )
+        plots.append(save(drawn, folder, f"witness-{judge}", f"Why {judge} is refuted", caption))
+    return plots
+
+
+def _timeline(history: History, witness: Witness, title: str, faults: Sequence[Fault]) -> Figure:
     core = {o.invoked for o in witness.operations}
     shown = _surroundings(operations(history), witness, core)
     lanes = {process: i for i, process in enumerate(_lanes(shown, core))}
     begin, end = _span(o for o in shown if o.invoked in core)
     shown = [o for o in shown if o.process in lanes]
-    with mpl.rc_context(RC):
-        drawn = figure(9.0, 1.5 + 0.58 * len(lanes))
-        axes = drawn.subplots()
-        scale = time_scale([end / 1e9])
-        margin = max((end - begin) * 0.05, 1.0)
-        left, right = (begin - margin) / 1e9 / scale.size, (end + 3 * margin) / 1e9 / scale.size
-        several = len({o.key for o in witness.operations}) > 1
-        for name, at, until in faults:
-            axes.axvspan(at / scale.size, until / scale.size, color=FAULT, linewidth=0, zorder=0)
-            axes.annotate(name, (max(at / scale.size, left), -0.7), fontsize=8, color=GREY, clip_on=True)
-        labelled: dict[int, float] = {}
-        for o in shown:
-            _bar(axes, o, lanes[o.process], o.invoked in core, scale.size, (left, right))
-            if o.invoked in core:
-                _name(axes, o, lanes[o.process], scale.size, right - left, several, labelled)
-        _impossible(axes, [o for o in witness.operations if o.process in lanes], lanes, scale.size)
-        _dress(axes, lanes, scale.unit, left, right)
-        axes.set_title(title)
-        _explain(drawn, witness.sentence)
-        _save(drawn, to)
+    drawn = figure(9.0, 1.5 + 0.58 * len(lanes))
+    axes = drawn.subplots()
+    scale = time_scale([end / 1e9])
+    margin = max((end - begin) * 0.05, 1.0)
+    left, right = (begin - margin) / 1e9 / scale.size, (end + 3 * margin) / 1e9 / scale.size
+    several = len({o.key for o in witness.operations}) > 1
+    within = _within(faults, left * scale.size, right * scale.size)
+    shade(axes, [(name, at / scale.size, until / scale.size) for name, at, until in within], named=True)
+    labelled: dict[int, float] = {}
+    for o in shown:
+        _bar(axes, o, lanes[o.process], o.invoked in core, scale.size, (left, right))
+        if o.invoked in core:
+            _name(axes, o, lanes[o.process], scale.size, (left, right), several, labelled)
+    _impossible(axes, [o for o in witness.operations if o.process in lanes], lanes, scale.size)
+    _dress(axes, lanes, scale.unit, (left, right), _legend(shown, core))
+    axes.set_title(title, pad=6 + 9 * len(within))
+    _explain(drawn, witness.sentence)
+    return drawn
+
+
+def _within(faults: Sequence[Fault], begin_s: float, end_s: float) -> list[Fault]:
+    """The faults of the time that is drawn, cut to it."""
+    return [(name, max(at, begin_s), min(until, end_s)) for name, at, until in faults if at < end_s and until > begin_s]
 
 
 def _surroundings(found: list[Operation], witness: Witness, core: set[int]) -> list[Operation]:
@@ -106,16 +142,29 @@ def _bar(axes: Axes, o: Operation, lane: int, is_core: bool, size: float, span: 
 
 
 def _name(
-    axes: Axes, o: Operation, lane: int, size: float, width: float, several: bool, labelled: dict[int, float]
+    axes: Axes,
+    o: Operation,
+    lane: int,
+    size: float,
+    span: tuple[float, float],
+    several: bool,
+    labelled: dict[int, float],
 ) -> None:
     """What an operation of the core did, above its bar; below it where the one before still stands."""
+    left, right = span
     text, begin = _label(o, several), o.invoked_ns / 1e9 / size
-    below = begin < labelled.get(lane, -math.inf)
+    length = len(text) * 0.011 * (right - left)
+    late = begin + length > right  # it would leave the picture, so it ends where its bar does
+    if late:
+        begin = min((o.completed_ns if o.completed_ns is not None else o.invoked_ns) / 1e9 / size, right)
+    start = begin - length if late else begin
+    below = start < labelled.get(lane, -math.inf)
     if not below:
-        labelled[lane] = begin + len(text) * 0.011 * width
+        labelled[lane] = start + length
     axes.annotate(
         text, (begin, lane + (_BAR / 2 if below else -_BAR / 2)), xytext=(0, -1 if below else 1),
-        textcoords="offset points", va="top" if below else "bottom", fontsize=8, fontweight="bold", zorder=5,
+        textcoords="offset points", va="top" if below else "bottom", ha="right" if late else "left", fontsize=8,
+        fontweight="bold", zorder=5,
     )  # fmt: skip
 
 
@@ -140,11 +189,22 @@ def _impossible(axes: Axes, core: Sequence[Operation], lanes: dict[int, int], si
         )  # fmt: skip
 
 
-def _dress(axes: Axes, lanes: dict[int, int], unit: str, left: float, right: float) -> None:
+def _legend(shown: Sequence[Operation], core: set[int]) -> str:
+    """What marks mean, of those that the picture has."""
+    parts = ["blue: write", "orange: read", "arrow: ended before the next began"]
+    if any(o.invoked not in core for o in shown):
+        parts.append("grey: can be explained")
+    if any(o.outcome == "info" for o in shown):
+        parts.append("hatched: the outcome stayed unknown")
+    return "; ".join(parts)
+
+
+def _dress(axes: Axes, lanes: dict[int, int], unit: str, span: tuple[float, float], legend: str) -> None:
     axes.set_yticks(list(lanes.values()), [f"process {process}" for process in lanes])
     axes.set_ylim(len(lanes) - 0.6, -0.8)
-    axes.set_xlim(left, right)
-    axes.set_xlabel(f"time ({unit}); hatched: the outcome stayed unknown; arrows: ended before the next began")
+    axes.set_xlim(*span)
+    axes.ticklabel_format(axis="x", useOffset=False)
+    axes.set_xlabel(f"time ({unit})\n{legend}")
     axes.grid(visible=False, axis="y")
 
 
@@ -152,7 +212,7 @@ def _explain(drawn: Figure, sentence: str) -> None:
     """The sentence under the picture, broken into lines."""
     import textwrap
 
-    lines = textwrap.wrap(sentence, 128)
+    lines = textwrap.wrap(f"{sentence[:1].upper()}{sentence[1:]}.", 128)
     drawn.set_figheight(drawn.get_figheight() + 0.19 * len(lines))
     drawn.supxlabel("\n".join(lines), fontsize=8.5, x=0.01, ha="left")
 

@@ -49,7 +49,7 @@ class SingleCopy(Replication):
         else:
             yield durability("an acknowledged write is in its owner's memory and is lost when the owner crashes", False)
         yield Promise("conditional operations", "atomic: the owner decides alone")
-        yield Promise("retries", "a retried operation is applied once")
+        yield Promise("retries", "a retried operation is applied once", "exactly-once")
 
     async def write(self, op: Write) -> Written:
         self._must_own(op.key)

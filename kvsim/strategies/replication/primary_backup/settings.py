@@ -73,7 +73,7 @@ def promised(settings: PrimaryBackupSettings, design: Design) -> Iterable[Promis
     )
     yield _durability(settings, design)
     yield Promise("conditional operations", "atomic: the primary decides alone, in the order of its log")
-    yield Promise("retries", "a retried operation is applied once, also by a newer primary that has it")
+    yield Promise("retries", "a retried operation is applied once, also by a newer primary that has it", "exactly-once")
 
 
 def _durability(settings: PrimaryBackupSettings, design: Design) -> Promise:

@@ -77,7 +77,9 @@ class Raft(Elections):
         yield Promise("faults", "any ⌊(n−1)/2⌋ of n servers may be down or cut off; the others go on after an election")
         yield durability("an acknowledged write is on a majority's disks and survives every crash", True)
         yield Promise("conditional operations", "atomic: judged where the log puts them, the same on every server")
-        yield Promise("retries", "a retried operation is applied once, whoever leads, by a session table")
+        yield Promise(
+            "retries", "a retried operation is applied once, whoever leads, by a session table", "exactly-once"
+        )
         yield Promise("scans", "all keys lie in one group, so a page shows one moment")
 
     def status(self) -> dict[str, str]:
