@@ -138,7 +138,7 @@ def _problems(error: Exception) -> Iterator[str]:
     elif isinstance(error, HistoryError | BundledFileNotFound | StrategyNotFound):
         yield str(error)
     elif shown is not None:  # typer's own: a wrong option, a missing argument
-        message = shown().strip()
+        message = " ".join(shown().split())
         if not message:  # nothing was asked, and typer has printed the help
             yield ""
             return

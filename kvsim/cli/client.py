@@ -65,70 +65,37 @@ def get(context: typer.Context, key: KeyArgument, json: JsonOption = False) -> N
             print()
 
 
-@app.command()
-def put(
-    context: typer.Context,
-    key: KeyArgument,
-    value: ValueArgument = None,
-    file: FileOption = None,
-    json: JsonOption = False,
-) -> None:
-    """Create or update a key.
+def _writes(name: str, about: str, write: Callable[[Client, str, bytes], Written]) -> None:
+    """Add a command that writes a value to a key."""
 
-    Example: kvsim client http://127.0.0.1:8420 put user:1 Ada
-    """
-    content = _value(value, file)
-    _report(_done(context, lambda client: client.put(key, content)), json)
+    def command(
+        context: typer.Context,
+        key: KeyArgument,
+        value: ValueArgument = None,
+        file: FileOption = None,
+        json: JsonOption = False,
+    ) -> None:
+        content = _value(value, file)
+        _report(_done(context, lambda client: write(client, key, content)), json)
 
-
-@app.command()
-def create(
-    context: typer.Context,
-    key: KeyArgument,
-    value: ValueArgument = None,
-    file: FileOption = None,
-    json: JsonOption = False,
-) -> None:
-    """Write a key that is absent.
-
-    Example: kvsim client http://127.0.0.1:8420 create user:1 Ada
-    """
-    content = _value(value, file)
-    _report(_done(context, lambda client: client.create(key, content)), json)
+    example = f"kvsim client http://127.0.0.1:8420 {name} user:1 Ada"
+    app.command(name, help=f"{about}\n\nExample: {example}")(command)
 
 
-@app.command()
-def update(
-    context: typer.Context,
-    key: KeyArgument,
-    value: ValueArgument = None,
-    file: FileOption = None,
-    json: JsonOption = False,
-) -> None:
-    """Write a key that is present.
+def _deletes(name: str, about: str, delete: Callable[[Client, str], Written]) -> None:
+    """Add a command that takes a key's value away."""
 
-    Example: kvsim client http://127.0.0.1:8420 update user:1 Ada
-    """
-    content = _value(value, file)
-    _report(_done(context, lambda client: client.update(key, content)), json)
+    def command(context: typer.Context, key: KeyArgument, json: JsonOption = False) -> None:
+        _report(_done(context, lambda client: delete(client, key)), json)
+
+    app.command(name, help=f"{about}\n\nExample: kvsim client http://127.0.0.1:8420 {name} user:1")(command)
 
 
-@app.command()
-def delete(context: typer.Context, key: KeyArgument, json: JsonOption = False) -> None:
-    """Remove a key that is present.
-
-    Example: kvsim client http://127.0.0.1:8420 delete user:1
-    """
-    _report(_done(context, lambda client: client.delete(key)), json)
-
-
-@app.command()
-def remove(context: typer.Context, key: KeyArgument, json: JsonOption = False) -> None:
-    """Have a key absent, whatever it was.
-
-    Example: kvsim client http://127.0.0.1:8420 remove user:1
-    """
-    _report(_done(context, lambda client: client.remove(key)), json)
+_writes("put", "Create or update a key.", lambda client, key, value: client.put(key, value))
+_writes("create", "Write a key that is absent.", lambda client, key, value: client.create(key, value))
+_writes("update", "Write a key that is present.", lambda client, key, value: client.update(key, value))
+_deletes("delete", "Remove a key that is present.", lambda client, key: client.delete(key))
+_deletes("remove", "Have a key absent, whatever it was.", lambda client, key: client.remove(key))
 
 
 @app.command()

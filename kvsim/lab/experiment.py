@@ -197,7 +197,20 @@ def load(file_or_name: str | Path, settings: Sequence[str] = (), *, however_many
         except ValueError as error:
             text = str(error)
             raise SettingsError([text if text.startswith("--set") else f"--set {text}"]) from error
+    if problems := [why for setting in settings if (why := _without_effect(table, parse_setting(setting)[0]))]:
+        raise SettingsError(problems)
     return read_experiment(table, path, _head_comment(text), however_many)
+
+
+def _without_effect(table: Mapping[str, Any], key: str) -> str:
+    """Why it would change nothing to set this key; empty where it does."""
+    vary = table.get("vary", {})
+    if isinstance(vary, dict) and key in vary:
+        return f"--set {key}: [vary] sets it at every point; set its values there: --set 'vary.{key}=[…]'"
+    variants, section = table.get("variant", []), key.partition(".")[0]
+    if isinstance(variants, list) and variants and all(section in variant for variant in variants):
+        return f"--set {key}: every [[variant]] has a {section} of its own; change it in the file"
+    return ""
 
 
 class _Again(msgspec.Struct):

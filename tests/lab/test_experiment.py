@@ -135,3 +135,24 @@ def test_a_folder_does_not_hide_a_bundled_experiment(tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)
     (tmp_path / "quorum-staleness").mkdir()
     assert load("quorum-staleness").name == "quorum-staleness"
+
+
+@pytest.mark.parametrize(
+    ("more", "setting", "said"),
+    [
+        (
+            '[vary]\n"design.replication.r" = [1, 2]\n',
+            "design.replication.r=3",
+            "--set design.replication.r: [vary] sets it at every point; set its values there",
+        ),
+        (
+            '[[variant]]\nname = "a"\ndesign = { replication = "raft" }\n',
+            "design.timeout=1s",
+            "--set design.timeout: every [[variant]] has a design of its own; change it in the file",
+        ),
+    ],
+)
+def test_a_setting_that_would_change_nothing_is_refused(small: Small, more: str, setting: str, said: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load(small(more), [setting])
+    assert said in str(refused.value)
