@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kvsim.cli.scenario_file import read_file
+from kvsim.core.settings import nearest
+from kvsim.explore.action import BUDGET
 
 if TYPE_CHECKING:
+    from kvsim.explore.action import Action
     from kvsim.explore.session import Session
 
 HELP = """\
-NUMBER          let this happen            (Enter: number 1)
+NUMBER …        let this happen, and then this   (Enter: number 1)
 list            what could happen next
-undo            go one step back
-mark NAME       remember this moment       go NAME      go to it
-state NODE      what a node holds          diff NODE    what the last step changed in it
-judge           ask the judges             path         what has happened
+undo            go one step back                 redo         take it again
+mark NAME       remember this moment             go NAME      go to it
+state [NODE]    what nodes hold                  diff [NODE]  what the last step changed in them
+seen            what clients know                path         what has happened
+judge           ask the judges
 save FILE       write the path as a transcript that is a test
-quit"""
+quit
+The beginning of a word is enough where no other begins so: u, l, j."""
 
 
 def step(
@@ -61,8 +66,27 @@ class _Terminal:
         self._commands: dict[str, Callable[..., None]] = {
             "list": self.list, "undo": self.undo, "mark": self.mark, "go": self.go, "state": self.state,
             "diff": self.diff, "judge": self.judge, "path": self.path, "save": self.save, "quit": self.quit,
-            "help": self.help,
+            "help": self.help, "redo": self.redo, "seen": self.seen,
         }  # fmt: skip
+        self._complete_words()
+
+    def _complete_words(self) -> None:
+        """Keys of the terminal: Tab for commands and nodes, arrows for what was typed before."""
+        if not self.console.is_terminal:
+            return
+        try:
+            import readline
+        except ImportError:  # on Windows
+            return
+        words = [*self._commands, *self.session.world.nodes]
+
+        def complete(begun: str, number: int) -> str | None:
+            found = [f"{word} " for word in [*words, *self.session.bookmarks] if word.startswith(begun)]
+            return found[number] if number < len(found) else None
+
+        readline.set_completer(complete)
+        readline.set_completer_delims(" ")
+        readline.parse_and_bind("tab: complete")
 
     def run(self) -> None:
         """Until `quit`, or the end of the input."""
@@ -70,7 +94,7 @@ class _Terminal:
         while not self.is_over:
             try:
                 line = self.console.input(f"step {len(self.session.path)}> ")
-            except EOFError:
+            except (EOFError, KeyboardInterrupt):
                 self.say("")
                 return
             self.do(line)
@@ -79,12 +103,14 @@ class _Terminal:
         """One command."""
         name, *words = line.split() or ["1"]
         if name.isdecimal():
-            self.choose(int(name))
+            self.choose([name, *words])
             return
-        command = self._commands.get(name)
-        if command is None:
-            self.say(f"unknown command {name}; help lists them")
+        meant = [known for known in self._commands if known.startswith(name)]
+        if name not in meant and len(meant) != 1:
+            which = f"; {name} may be {' or '.join(meant)}" if meant else nearest(name, self._commands)
+            self.say(f"unknown command {name}{which}; help lists them")
             return
+        command = self._commands[name if name in meant else meant[0]]
         try:
             command(*words)
         except TypeError:
@@ -117,25 +143,44 @@ class _Terminal:
         table.add_column(no_wrap=True)
         table.add_column(overflow="fold")
         for number, action in enumerate(choices, 1):
-            table.add_row(str(number), _sort_of(action[0]), Text(self.session.told(action)))
+            style = "dim" if action[0] in BUDGET else ""  # what goes wrong, or happens out of turn
+            table.add_row(str(number), _sort_of(action[0]), Text(self.session.told(action)), style=style)
         self.console.print(table)
 
-    def choose(self, number: int) -> None:
-        choices = self.session.choices()
-        if not 1 <= number <= len(choices):
-            self.say(f"there is no {number}; list shows what there is")
-            return
-        action = choices[number - 1]
+    def choose(self, numbers: Sequence[str]) -> None:
+        """One after the other, each by its number in the list that then stands."""
+        for number in numbers:
+            choices = self.session.choices()
+            if not number.isdecimal() or not 1 <= int(number) <= len(choices):
+                self.say(f"there is no {number}; list shows what there is")
+                return
+            self._take(choices[int(number) - 1])
+        self.list()
+
+    def _take(self, action: Action) -> None:
         self.say(self.session.told(action), style="bold")
         for line in self.session.take(action):
             self.say(f"  → {line}")
         if verdict := self.session.verdict():
             self.say(f"  ✗ {verdict}", style="bold")
-        self.list()
 
     def undo(self) -> None:
         self.say("one step back" if self.session.undo() else "this is the beginning")
         self.list()
+
+    def redo(self) -> None:
+        action = self.session.undone()
+        if action is None:
+            self.say("nothing was undone from here")
+            return
+        self._take(action)
+        self.list()
+
+    def seen(self) -> None:
+        """What clients asked and were told, in its order."""
+        lines = self.session.seen()
+        for line in lines or ["no client has asked anything yet"]:
+            self.say(f"  {line}")
 
     def mark(self, name: str) -> None:
         self.session.mark(name)
@@ -150,21 +195,28 @@ class _Terminal:
         self.say(f"at {name}, after {len(self.session.path)} steps")
         self.list()
 
-    def state(self, node: str) -> None:
-        if self._is_known(node):
-            for name, value in self.session.node_state(node).items():
+    def state(self, node: str = "") -> None:
+        for each in self._meant(node):
+            if not node:
+                self.say(each, style="bold")
+            for name, value in self.session.node_state(each).items():
                 self.say(f"  {name} = {_plain(value)}" if name else f"  {value}")
 
-    def diff(self, node: str) -> None:
-        if not self._is_known(node):
-            return
+    def diff(self, node: str = "") -> None:
+        changed = [each for each in self._meant(node) if self._diff(each)]
+        if not changed and (not node or node in self.session.world.nodes):
+            self.say(f"the last step changed nothing that {node or 'a node'} keeps")
+
+    def _diff(self, node: str) -> bool:
+        """Show what the last step changed in a node; whether that is anything."""
         now, before = self.session.node_state(node), self.session.node_state(node, steps_back=1)
         changed = [name for name in dict.fromkeys((*before, *now)) if before.get(name) != now.get(name)]
-        if not changed:
-            self.say(f"the last step changed nothing that {node} keeps")
+        if changed:
+            self.say(node, style="bold")
         for name in changed:
             self.say(f"- {name} = {_plain(before.get(name))}")
             self.say(f"+ {name} = {_plain(now.get(name))}")
+        return bool(changed)
 
     def judge(self) -> None:
         names = ", ".join(self.session.always.judges) or "no judge"
@@ -183,15 +235,20 @@ class _Terminal:
     def save(self, file: str) -> None:
         from kvsim.testing.transcript import rerun
 
+        if self.session.world.scenario.past is not None:
+            self.say("a transcript begins with a new cluster, and this path in the middle of a run; path shows it")
+            return
         head = self.session.verdict() or "Chosen by hand."
         Path(file).write_text(rerun(self.session.transcript(head), file), encoding="utf-8")
         self.say(f"written: {file}")
 
-    def _is_known(self, node: str) -> bool:
+    def _meant(self, node: str) -> tuple[str, ...]:
+        """This node, or all when none is named."""
         nodes = self.session.world.nodes
-        if node not in nodes:
+        if node and node not in nodes:
             self.say(f"there is no node {node}; there is {', '.join(nodes)}")
-        return node in nodes
+            return ()
+        return (node,) if node else nodes
 
 
 def _sort_of(kind: int) -> str:

@@ -8,14 +8,17 @@ import msgspec
 
 from kvsim.core.message import fields_of
 from kvsim.core.replica import Replica
+from kvsim.explore import shown
 from kvsim.explore.action import Action
 from kvsim.explore.always import Always
 from kvsim.explore.beginning import begin
+from kvsim.explore.clients import FAIL, INFO, INVOKED, OK
 from kvsim.explore.scenario import BUDGETS, Bounds, Scenario
 from kvsim.explore.state import Outcome, State
 from kvsim.explore.told import consequences, sentence, transcript
 from kvsim.explore.world import World
 
+_SEEN = {INVOKED: "asks:", OK: "was told ok:", FAIL: "was told that it failed:", INFO: "does not know the end of:"}
 WITHOUT_BOUNDS = Bounds(**dict.fromkeys(BUDGETS, 20))
 
 
@@ -29,6 +32,7 @@ class Session:
         self.always = Always(scenario)
         self.path: list[Action] = []
         self.bookmarks: dict[str, tuple[Action, ...]] = {}
+        self._undone: list[Action] = []
         self._states: list[State] = [self.beginning.state]
         self._outcomes: list[Outcome] = []
 
@@ -47,6 +51,8 @@ class Session:
 
     def take(self, action: Action) -> list[str]:
         """Let this happen; what it led to, in words, what was sent included."""
+        if self._undone and self._undone.pop() != action:
+            self._undone.clear()
         outcome = self.world.act(self.state, action)
         self.path.append(action)
         self._states.append(outcome.state)
@@ -58,8 +64,6 @@ class Session:
         return [*sent, *consequences(self.world, outcome), *wrong]
 
     def _sent(self, to: str, number: int) -> str:
-        from kvsim.explore import shown
-
         parcel = self.world.locals.parcels[number]
         return f"{parcel.sender} sends to {to}: {shown.line(parcel.envelope.message)}"
 
@@ -67,10 +71,24 @@ class Session:
         """Go one step back; whether there was one."""
         if not self.path:
             return False
-        self.path.pop()
+        self._undone.append(self.path.pop())
         self._states.pop()
         self._outcomes.pop()
         return True
+
+    def undone(self) -> Action | None:
+        """The step that was gone back from here; None where there was none."""
+        return self._undone[-1] if self._undone else None
+
+    def seen(self) -> list[str]:
+        """What clients asked and were told, in its order, in words."""
+        scenario = self.world.scenario
+        found = []
+        for what, client, position, value in self.state.seen:
+            name, words = scenario.clients[client], scenario.asks[client][position].words
+            answer = f" {shown.shown(value)}" if value is not None else ""
+            found.append(f"{name} {_SEEN[what]} {words}{answer if what == OK else ''}")
+        return found
 
     def mark(self, name: str) -> None:
         """Remember this moment under a name."""
@@ -83,6 +101,7 @@ class Session:
             self.undo()
         for action in path:
             self.take(action)
+        self._undone.clear()
 
     def node_state(self, node: str, steps_back: int = 0) -> dict[str, Any]:
         """What a node holds that outlives one operation, as plain data; of a moment so many steps ago."""

@@ -100,9 +100,22 @@ def test_a_person_chooses_goes_back_looks_and_saves_a_test(folder: Path) -> None
     assert rerun(text, "t.txt") == text
 
 
+def test_several_numbers_are_taken_in_a_row_and_gone_back_and_forth_by_the_beginnings_of_words(folder: Path) -> None:
+    done = kvsim(folder, "step", "small.toml", said="1 2 3\nu\nredo\ndiff\nseen\nstate\nu\n1\nredo\ns\nq\n")
+    assert done.returncode == 0, done.stderr
+    before, _, after = done.stdout.partition("one step back")
+    assert "node-2 receives from node-1: quorum.store" in before and "step 3> " in before
+    redone, _, rest = after.partition("step 3> ")
+    assert "step 2> " in redone and "node-2\n- " in rest, "what was undone is done again, and changed that node"
+    assert "  c1 asks: put x=1" in rest
+    assert all(f"{node}\n  clock_ns = 0" in rest for node in ("node-1", "node-2", "node-3"))
+    assert "nothing was undone from here" in rest, "another step was taken since"
+    assert "s may be state or save or seen" in rest
+
+
 def test_words_that_mean_nothing_do_no_harm(folder: Path) -> None:
     done = kvsim(
-        folder, "step", "small.toml", said="jump\n99\nstate\nstate nobody\ngo nowhere\nundo\nsave /nowhere/t\n"
+        folder, "step", "small.toml", said="jump\n99\nmark\nstate nobody\ngo nowhere\nundo\nsave /nowhere/t\n"
     )
     assert done.returncode == 0 and "Traceback" not in done.stderr
     for answer in (
