@@ -50,21 +50,28 @@ Further = Callable[[_Pasts, Limits], Witness | None]
 
 def _judge(history: History, time_limit_s: float, memory_limit_bytes: int, further: Further) -> Verdict:
     limits = Limits.of(time_limit_s, memory_limit_bytes)
+    if clearly_linearizable(history):
+        return NotRefuted()
+    return judge_readings(history, limits, lambda sessions: _judge_sessions(sessions, limits, further))
 
-    def judge(sessions: Sessions) -> Verdict:
-        entries = len(sessions.acts) * len(sessions.sessions)
-        if entries * _BYTES_PER_ENTRY > limits.memory_bytes:
-            return Undecided(f"memory limit: {len(sessions.acts):,} operations in {len(sessions.sessions):,} sessions")
-        pasts = _Pasts(sessions)
-        if not pasts.order.sound:
-            return Refuted(circle(pasts.acts, pasts.order.edges, "no order keeps causes before effects"))
-        try:
-            witness = _old_read(pasts, limits) or further(pasts, limits)
-        except TimeoutError:
-            return Undecided(f"time limit, with {len(sessions.acts):,} reads and writes")
-        return Refuted(witness) if witness else NotRefuted()
 
-    return NotRefuted() if clearly_linearizable(history) else judge_readings(history, limits, judge)
+def converges(sessions: Sessions, limits: Limits) -> Verdict:
+    """CCv, where it is known what each read returned."""
+    return _judge_sessions(sessions, limits, _convergence)
+
+
+def _judge_sessions(sessions: Sessions, limits: Limits, further: Further) -> Verdict:
+    entries = len(sessions.acts) * len(sessions.sessions)
+    if entries * _BYTES_PER_ENTRY > limits.memory_bytes:
+        return Undecided(f"memory limit: {len(sessions.acts):,} operations in {len(sessions.sessions):,} sessions")
+    pasts = _Pasts(sessions)
+    if not pasts.order.sound:
+        return Refuted(circle(pasts.acts, pasts.order.edges, "no order keeps causes before effects"))
+    try:
+        witness = _old_read(pasts, limits) or further(pasts, limits)
+    except TimeoutError:
+        return Undecided(f"time limit, with {len(sessions.acts):,} reads and writes")
+    return Refuted(witness) if witness else NotRefuted()
 
 
 def _old_read(pasts: _Pasts, limits: Limits) -> Witness | None:

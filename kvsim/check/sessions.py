@@ -7,11 +7,13 @@ Monotonic writes: who sees a write sees its session's earlier writes, and the or
 sees a write sees all that its session had read before, and the order keeps it.
 
 The smallest sets that the guarantees allow leave the order most free, so they decide: with them, the order must have no
-circle. Sets of writes are bits of an integer.
+circle. Sets of writes are bits of an integer. The first two guarantees are judged key by key. With all four, sets are
+causal pasts, and what is asked for is causal convergence: so long histories are judged by that, with less memory.
 """
 
 from collections.abc import Sequence
 
+from kvsim.check.causal import converges
 from kvsim.check.linearizable import clearly_linearizable
 from kvsim.check.reads_from import Act, Sessions, judge_readings, name, say, witness_of
 from kvsim.check.search import Limits
@@ -38,9 +40,36 @@ def session_guarantees(
 
 
 def _judge(sessions: Sessions, guarantees: frozenset[str], limits: Limits) -> Verdict:
+    if guarantees <= {READ_YOUR_WRITES, MONOTONIC_READS}:
+        return _key_by_key(sessions, guarantees, limits)
     writes = sum(act.is_write for act in sessions.acts)
-    if writes * writes // 4 > limits.memory_bytes:
-        return Undecided(f"memory limit: {writes:,} writes are too many")
+    if writes * writes // 4 <= limits.memory_bytes:
+        return _judge_by_sets(sessions, guarantees, limits)
+    if guarantees == frozenset(ALL) and all(act.operation.op not in ("scan", "txn") for act in sessions.acts):
+        return converges(sessions, limits)
+    return Undecided(f"memory limit: {writes:,} writes are too many")
+
+
+def _key_by_key(sessions: Sessions, guarantees: frozenset[str], limits: Limits) -> Verdict:
+    """What a read must see of its key follows from its session's reads and writes of that key alone."""
+    of_key: dict[object, list[Act]] = {}
+    for act in sessions.acts:
+        of_key.setdefault(act.key, []).append(act)
+    unknown: Verdict = NotRefuted()
+    for acts in of_key.values():
+        writes = sum(act.is_write for act in acts)
+        if writes * writes // 4 > limits.memory_bytes:
+            unknown = Undecided(f"memory limit: {writes:,} writes of {shown(acts[0].key)} are too many")
+            continue
+        verdict = _judge_by_sets(Sessions(acts), guarantees, limits)
+        if isinstance(verdict, Refuted):
+            return verdict
+        if isinstance(verdict, Undecided):
+            unknown = verdict
+    return unknown
+
+
+def _judge_by_sets(sessions: Sessions, guarantees: frozenset[str], limits: Limits) -> Verdict:
     views = _Views(sessions, guarantees)
     if not views.settle(limits):
         return Undecided(f"time limit, with {len(sessions.acts):,} reads and writes")

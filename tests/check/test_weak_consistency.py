@@ -239,6 +239,25 @@ def test_session_guarantees_agree_with_the_definition(seed: int, count: int, gua
         assert isinstance(session_guarantees(history, guarantees), NotRefuted) == keeps(history, guarantees)
 
 
+@settings(max_examples=400, deadline=None)
+@given(SEEDS, st.integers(4, 12), st.integers(2, 4))
+def test_all_session_guarantees_of_single_reads_and_writes_are_causal_convergence(
+    seed: int, count: int, processes: int
+) -> None:
+    """As which long histories are judged."""
+    history = made_up(Random(seed), count, processes, 2)
+    assert session_guarantees(history).name == causal_convergence(history).name
+
+
+def test_histories_whose_writes_are_too_many_for_sets_are_judged_too() -> None:
+    history = old_reads(2_000, 5, 10)
+    writes = sum(o.op == "put" for o in operations(history))
+    small = 100_000
+    assert writes * writes // 4 > small
+    for guarantees in (ALL, *((guarantee,) for guarantee in ALL[:2])):
+        assert isinstance(session_guarantees(history, guarantees, memory_limit_bytes=small), NotRefuted)
+
+
 @settings(max_examples=100, deadline=None)
 @given(SEEDS, st.integers(3, 8))
 def test_stronger_levels_imply_weaker_ones(seed: int, count: int) -> None:
