@@ -183,12 +183,17 @@ def _check(hint: Any, plain: Any, given: Any, where: str, problems: list[str]) -
     try:
         msgspec.convert(plain, hint)
     except msgspec.ValidationError as error:
-        choices = [text for option in _options(hint) if get_origin(option) is Literal for text in get_args(option)]
+        choices = _choices(hint)
         if choices and isinstance(given, str):
             problems.append(f"{where}: unknown {given!r}{nearest(given, choices)}")
             return
         shown = str(given).lower() if isinstance(given, bool) else repr(given)
         problems.append(f"{where}: {_in_words(str(error))}, got {shown}")
+
+
+def _choices(hint: Any) -> list[str]:
+    """The words that may stand there."""
+    return [text for option in _options(hint) if get_origin(option) is Literal for text in get_args(option)]
 
 
 _TYPES = {
@@ -215,7 +220,7 @@ def _in_words(complaint: str) -> str:
 def _value(name: str, hint: Any, value: Any, where: str, problems: list[str]) -> Any:
     """Bring a TOML value into the form that msgspec checks: quantities as numbers, tables by their structs."""
     unit = next((unit for unit in _UNITS if name.endswith(unit.suffix)), None)
-    if unit is not None and isinstance(value, str):
+    if unit is not None and isinstance(value, str) and value not in _choices(hint):
         try:
             return unit.parse(value)
         except ValueError as error:

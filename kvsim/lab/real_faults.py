@@ -39,8 +39,9 @@ Links = dict[tuple[NodeId, NodeId], LinkFault]
 
 
 def refusals(setup: Setup) -> list[str]:
-    """Why some faults cannot be had on a real cluster, a sentence each."""
-    return [
+    """Why some faults, and some ways to measure, cannot be had on a real cluster, a sentence each."""
+    by_rule = ['workload.warm_up: "auto" is for simulated runs; on a real cluster state how long it takes']
+    return (by_rule if setup.workload.warm_up_ns == "auto" else []) + [
         f"faults[{number}]: {reason} in the simulated world alone; on a real cluster kvsim can have "
         f"{', '.join(KINDS)}, at stated times: leave it out (--set faults=[] leaves out all), or use kvsim simulate"
         for number, fault in enumerate(setup.faults)

@@ -15,6 +15,7 @@ from kvsim.lab.observations import Observations
 from kvsim.lab.promises import Judged, levels_satisfied, summed_up
 from kvsim.lab.run import Run
 from kvsim.lab.statistics import Estimate, estimate
+from kvsim.lab.story import MARKS
 
 RAN, NOT_HELD, UNKNOWN = 0, 1, 3
 """Exit codes; 2 is for wrong input."""
@@ -122,7 +123,7 @@ class Report:
                 notes.append(
                     (run.label, f"{seen.not_loaded} keys could not be loaded, so the workload found them absent")
                 )
-        return alike_together(notes)
+        return _on_warm_up(self.runs) + alike_together(notes)
 
     @property
     def exit_code(self) -> int:
@@ -158,6 +159,25 @@ class Report:
             },
             "exit_code": self.exit_code,
         }
+
+
+def _on_warm_up(runs: Sequence[Run]) -> list[str]:
+    """How much the rule has left out of the runs whose warm-up is not stated."""
+    ruled = [run for run in runs if run.setup.workload.warm_up_ns == "auto"]
+    cut = [run.seen.phases.measured_ns - run.seen.phases.workload_ns for run in ruled]
+    if not ruled:
+        return []
+    notes = [f"warm-up, by MSER-5 (White 1997): left out of each run {_range(min(cut), max(cut))}"]
+    halves = [MARKS * (run.setup.workload.duration_ns // (2 * MARKS)) for run in ruled]
+    short = sum(cut_ns >= half_ns for cut_ns, half_ns in zip(cut, halves, strict=True))
+    if short:
+        notes.append(f"{short} of {len(ruled)} runs did not settle in their first half; make workload.duration longer")
+    return notes
+
+
+def _range(low_ns: int, high_ns: int) -> str:
+    low, high = shown_duration(low_ns), shown_duration(high_ns)
+    return low if low == high else f"{low} to {high}"
 
 
 def _killed(seen: Observations) -> list[str]:

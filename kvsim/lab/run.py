@@ -82,7 +82,7 @@ def simulate(
     if trace is not None:
         story.clients.heard = ClientTrace(world.observer)
     stage.play(story, progress)
-    seen = story.seen(with_kills(difference(*stage.counts), world), stock_of(world))
+    seen = story.seen(with_kills(difference(stage.counts[story.first_count], stage.counts[-1]), world), stock_of(world))
     tables = {node: remembered_by(world.hosts[node].node) for node in world.cluster.data}
     failures = tuple(told(node, error) for node, error in world.failures)
     return judged(setup, seed, seen, measures, failures, Evidence(applied, tables))

@@ -5,17 +5,22 @@ A world plays it on a `Stage`: what the story cannot do itself, since only the w
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from kvsim.core.chance import Chance
+from kvsim.core.history import operations
 from kvsim.core.message import MILLISECOND, Nanoseconds, NodeId
 from kvsim.lab.experiment import Setup
 from kvsim.lab.observations import Costs, FaultWindow, Observations, Phases, Stock
+from kvsim.lab.warm_up import mser_5
 from kvsim.sim.faults import Window
 from kvsim.workload.clients import Clients
 from kvsim.workload.driver import Driver
 
+MARKS = 50
+"""Into so many parts the first half of a workload is divided, to find where its warm-up ends."""
 REPAIR_NS = 200 * MILLISECOND
 """Between the two final readings of all keys."""
 
@@ -50,6 +55,10 @@ class Story:
         self.windows: list[Window] = []
         self.at: dict[str, Nanoseconds] = {}
         self.over = False
+        self.marks: list[Nanoseconds] = []
+        """When the measured part may begin, where that is not stated."""
+        self.first_count = 0
+        """Which of the stage's counts was taken when the measured part began."""
 
     def begin(self) -> None:
         """Begin with the first phase; the last one sets `over`."""
@@ -105,8 +114,31 @@ class Story:
         self.at["workload"] = self.driver.now()
         self.windows = self.stage.install_faults()
         self.clients.begin()
-        self.driver.after(workload.warm_up_ns, self._measured)
+        if workload.warm_up_ns == "auto":
+            self._mark()
+        else:
+            self.driver.after(workload.warm_up_ns, self._measured)
         self.driver.after(workload.duration_ns, self._ended)
+
+    def _mark(self) -> None:
+        """Here the measured part may begin, which is told when the workload is over."""
+        self.stage.count()
+        self.marks.append(self.driver.now())
+        if len(self.marks) <= MARKS:
+            self.driver.after(self.setup.workload.duration_ns // (2 * MARKS), self._mark)
+
+    def _look_back(self) -> None:
+        """Choose the mark at which the latencies have settled; the last one where they have not."""
+        told, began = self.clients.told, self.marks[0]
+        done = [
+            (o.invoked_ns, o.completed_ns - told.intended_ns.get(o.invoked, o.invoked_ns))
+            for o in operations(self.clients.recorder.history)
+            if o.outcome == "ok" and o.completed_ns is not None and o.invoked_ns >= began
+        ]
+        cut = mser_5([latency_ns for _, latency_ns in done])
+        settled_ns = self.marks[-1] if cut is None else done[cut][0] if cut else began
+        self.first_count = min(bisect_left(self.marks, settled_ns), MARKS)
+        self.at["measured"] = self.marks[self.first_count]
 
     def _measured(self) -> None:
         self.at["measured"] = self.driver.now()
@@ -114,6 +146,8 @@ class Story:
 
     def _ended(self) -> None:
         self.at["ended"] = self.driver.now()
+        if self.marks:
+            self._look_back()
         self.stage.count()
         self.clients.stop()
         self._settle()

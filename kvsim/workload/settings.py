@@ -135,8 +135,9 @@ class Workload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Open loop: operations begin at this rate a second as a Poisson process, however slow the answers are."""
     duration_ns: Annotated[Nanoseconds, msgspec.Meta(ge=1)] = 5 * SECOND
     """How long operations begin, the warm-up included."""
-    warm_up_ns: Annotated[Nanoseconds, msgspec.Meta(ge=0)] = 0
-    """The first part of the duration, which metrics leave out."""
+    warm_up_ns: Annotated[Nanoseconds, msgspec.Meta(ge=0)] | Literal["auto"] = 0
+    """The first part of the duration, which metrics leave out. `auto`: it ends where the latencies settle, by the rule
+    MSER-5 (White 1997), in the first half; for simulated runs that faults do not disturb."""
     timeout_ns: Annotated[Nanoseconds, msgspec.Meta(ge=1)] = 2 * SECOND
     """How long a client waits for an answer to one sending; then the outcome is unknown to it, and it goes on."""
     pause_after_failure_ns: Annotated[Nanoseconds, msgspec.Meta(ge=0)] = 10 * MILLISECOND
@@ -193,6 +194,6 @@ class Workload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             for number, step in enumerate(self.script or ())
             if step.value is None and step.op in ("create", "update", "put", "cas")
         ]
-        if self.warm_up_ns >= self.duration_ns:
+        if self.warm_up_ns != "auto" and self.warm_up_ns >= self.duration_ns:
             problems.append("warm_up: it is a part of the duration and must be shorter")
         return problems
