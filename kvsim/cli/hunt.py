@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 REFUTED = 1
 USUAL_TIME = "60s"
+TRANSCRIPT = "transcript.txt"
 
 
 def hunt(
@@ -125,7 +126,19 @@ def _keep(hunting: Hunt, tally: Tally, every: bool, json: bool) -> list[tuple[in
         folder = hunting.out / "found" / f"seed-{seed}-{finding.judge}"
         note = f"Found with seed {seed}, after {tally.runs:,} runs, and shrunk by playing {shrunk.tries:,} others."
         kept.append((seed, keep(shrunk.case, shrunk.finding, folder, hunting.target, note)))
+        _write_transcript(kept[-1][1])
     return kept
+
+
+def _write_transcript(kept: Kept) -> None:
+    """With what the nodes do below each command, as a test has it; strategies of one's own lie in the folder."""
+    from contextlib import chdir
+
+    from kvsim.testing.transcript import rerun
+
+    if kept.transcript:
+        with chdir(kept.folder):
+            Path(TRANSCRIPT).write_text(rerun(kept.transcript, TRANSCRIPT), encoding="utf-8")
 
 
 def _show(hunting: Hunt, tally: Tally, kept: list[tuple[int, Kept]], json: bool) -> NoReturn:
@@ -134,6 +147,8 @@ def _show(hunting: Hunt, tally: Tally, kept: list[tuple[int, Kept]], json: bool)
         _print_json(_as_json(hunting, tally, kept, code))
         raise typer.Exit(code)
     print(_in_short(tally))
+    for line in _coverage(tally):
+        print(f"  {line}")
     for name, count in sorted(tally.undecided.items()):
         print(f"the judge of {name} gave up on {count:,} runs, which says nothing of them")
     for seed, found in kept:
@@ -141,11 +156,22 @@ def _show(hunting: Hunt, tally: Tally, kept: list[tuple[int, Kept]], json: bool)
         for number, step in enumerate(found.steps, 1):
             print(f"  {number:2}. {step}")
         print(f"\nstory    {found.folder / 'story.md'}")
+        if found.transcript:
+            print(f"test     {found.folder / TRANSCRIPT}")
         print(f"repeat   kvsim simulate {shlex.quote(str(found.folder / 'run.json'))}")
         print(f"unshrunk {_command(hunting, seed)}")
     if not kept:
         print("nothing was refuted, which is no proof")
     raise typer.Exit(code)
+
+
+def _coverage(tally: Tally) -> list[str]:
+    """Whom the faults struck, a line for each kind: `crash: follower 31, leader 12`."""
+    struck: dict[str, list[str]] = {}
+    for pair, count in sorted(tally.coverage.items()):
+        kind, _, state = pair.partition(" × ")
+        struck.setdefault(kind, []).append(f"{state} {count:,}")
+    return [f"{kind}: {', '.join(states)}" for kind, states in struck.items()]
 
 
 def _command(hunting: Hunt, seed: int) -> str:
@@ -170,6 +196,7 @@ def _as_json(hunting: Hunt, tally: Tally, kept: list[tuple[int, Kept]], code: in
                 "seed": seed,
                 "steps": list(found.steps),
                 "folder": str(found.folder),
+                "transcript": str(found.folder / TRANSCRIPT) if found.transcript else None,
                 "repeat": f"kvsim simulate {shlex.quote(str(found.folder / 'run.json'))}",
                 "unshrunk": _command(hunting, seed),
             }

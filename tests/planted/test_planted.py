@@ -16,7 +16,9 @@ from kvsim.explore.explore import explore
 from kvsim.explore.search import Search, Watch
 from kvsim.explore.walks import Walks
 from kvsim.explore.world import World
-from tests.planted.planting import PROTOCOLS, Planted, all_planted, explored, sound, worlds
+from kvsim.lab.hunt.case import draw_case
+from kvsim.lab.hunt.trial import play
+from tests.planted.planting import PROTOCOLS, Planted, all_planted, explored, hunted, sound, worlds
 
 AT_ONCE = {
     "answer_before_sync", "one_answer_too_few",
@@ -62,3 +64,14 @@ def test_the_protocol_as_it_is_survives_the_world_in_which_its_mistakes_are_foun
 def test_there_are_six_mistakes_for_each_protocol() -> None:
     counts = {protocol: sum(bug.protocol == protocol for bug in BUGS) for protocol in PROTOCOLS}
     assert min(counts.values()) >= 6, counts
+
+
+SOON_HUNTED = {"answer_before_sync", "retry_ordered_twice", "half_is_enough"}
+"""Refuted in one of the first runs of a hunt."""
+
+
+@pytest.mark.parametrize("bug", [bug for bug in BUGS if bug.name in SOON_HUNTED], ids=name_of)
+def test_a_planted_bug_is_hunted_down_within_a_few_runs(bug: Planted, tmp_path: Path) -> None:
+    experiment = hunted(bug, tmp_path)
+    found = (play(draw_case(experiment, seed)).findings for seed in range(40))
+    assert any(found), f"{bug.story} It was not found."

@@ -14,11 +14,16 @@ from kvsim.lab.files import copy_all
 from kvsim.lab.hunt.case import Case
 from kvsim.lab.hunt.story import story_of
 from kvsim.lab.hunt.trial import Finding, Played, play
+from kvsim.lab.hunt.untimed import transcript_of
 from kvsim.lab.report import Report
 from kvsim.lab.run import Run
 from kvsim.sim.nemesis import schedule_toml
 
 SCHEDULE = "The faults of this run. Edit and cut them in a copy of the experiment's file."
+
+UNTIMED = """`transcript.txt` has what reached the nodes without its times, cut to the fewest steps that still show it,
+in the form of kvsim's own tests."""
+TIMED = """There is no transcript: it takes the run's own times to show this."""
 
 
 class Kept(NamedTuple):
@@ -27,6 +32,8 @@ class Kept(NamedTuple):
     folder: Path
     finding: Finding
     steps: tuple[str, ...]
+    transcript: str
+    """The run as commands of a transcript that has not been run yet; empty where it needs its times."""
 
 
 def keep(case: Case, finding: Finding, folder: Path, origin: str, note: str) -> Kept:
@@ -40,14 +47,15 @@ def keep(case: Case, finding: Finding, folder: Path, origin: str, note: str) -> 
         found = next((other for other in played.findings if other.kind == finding.kind), None)
         assert found is not None, f"{finding.kind} was refuted by the same case a moment ago"
         steps = story_of(played, found, trace.getvalue())
+        transcript = transcript_of(played, found, trace.getvalue(), f"{found.sentence}\n{note}") or ""
         (folder / "trace.jsonl").write_bytes(trace.getvalue())
         (folder / "schedule.toml").write_text(schedule_toml(case.faults, SCHEDULE), encoding="utf-8")
-        (folder / "story.md").write_text(_page(played, found, steps, note), encoding="utf-8")
+        (folder / "story.md").write_text(_page(played, found, steps, note, transcript), encoding="utf-8")
         run = _described(case, played, found, origin, folder)
         (folder / "run.json").write_bytes(as_json(run))
         if played.run is not None:
             _with_pictures(case, played.run, found, folder)
-    return Kept(folder, found, tuple(steps))
+    return Kept(folder, found, tuple(steps), transcript)
 
 
 def case_in(folder: Path) -> tuple[Case, dict[str, Any]]:
@@ -91,14 +99,14 @@ def _with_pictures(case: Case, run: Run, finding: Finding, folder: Path) -> None
         draw_witness(run.seen.history, finding.witness, title, folder / "plots" / "witness.png", faults)
 
 
-def _page(played: Played, finding: Finding, steps: list[str], note: str) -> str:
+def _page(played: Played, finding: Finding, steps: list[str], note: str, transcript: str) -> str:
     promises = [p.claim for p in played.setup.design.promises() if p.judge == finding.judge]
     promised = f"Promised: {promises[0]}.\n\n" if promises else ""
     lines = "\n".join(f"{number}. {step}" for number, step in enumerate(steps, 1))
     return (
         f"# {finding.judge} refuted\n\n{promised}{finding.sentence[:1].upper()}{finding.sentence[1:]}.\n\n{lines}\n\n"
         f"{note}\n\nTimes are from the beginning of the run. Run it again, from this folder alone:\n\n"
-        "    kvsim simulate run.json\n"
+        f"    kvsim simulate run.json\n\n{UNTIMED if transcript else TIMED}\n"
     )
 
 

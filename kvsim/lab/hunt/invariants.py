@@ -22,7 +22,6 @@ from kvsim.lab.hunt.scenes import events_of
 from kvsim.sim.disk import Storage
 from kvsim.sim.events import Crashed, FaultBegan
 from kvsim.sim.faults.triggers import kinds_of_events
-from kvsim.sim.host import SimHost
 from kvsim.sim.world import World
 
 SELDOM = 20
@@ -83,7 +82,7 @@ class InvariantWatch:
         if self.broken is not None or self._invariants is None:
             return
         hosts = self.world.hosts
-        states = {name: _state_of(host) for name, host in hosts.items()}
+        states = {name: protocol_state(host.node) for name, host in hosts.items()}
         disks = {name: durable(host.storage) for name, host in hosts.items()}
         # Each node is looked at when it notes something itself; all are when a fault strikes.
         concerned = tuple(hosts) if isinstance(event, Crashed | FaultBegan) else (node,)
@@ -100,9 +99,8 @@ def durable(storage: Storage) -> dict[str, bytes]:
     return {name: bytes(stored.durable[: stored.durable_bytes]) for name, stored in storage.files.items()}
 
 
-def _state_of(host: SimHost) -> msgspec.Struct | None:
-    """What the node's protocol holds beyond one operation."""
-    program = host.node
+def protocol_state(program: object) -> msgspec.Struct | None:
+    """What a node's protocol holds beyond one operation; None of a node that is down."""
     if not isinstance(program, Node):
         return None
     protocol_first = sorted(program.components, key=lambda component: not isinstance(component, Replication))

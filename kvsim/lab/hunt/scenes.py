@@ -51,11 +51,12 @@ def events_of(design: Design) -> list[str]:
 
 def draw_scenes(whom: Whom, aim: Aim, until_ns: Nanoseconds, *, retries: bool) -> list[Table]:
     """The schedule of one run: scene after scene, all healed by then. `retries`: whether clients ask again."""
-    chance, at_ns = whom.chance, 0
+    chance = whom.chance
+    at_ns = chance.between(10, 300) * MILLISECOND
     tables: list[Table] = []
     scenes = _scenes(whom, retries)
     scene = chance.pick(scenes)
-    while (at_ns := at_ns + 10_000 + round(chance.exponential(GAP_NS))) < until_ns:
+    while at_ns < until_ns:
         if chance.happens(0.3):
             scene = chance.pick(scenes)
         for after_ns, lasts_ns, table in scene(whom, aim):
@@ -63,6 +64,7 @@ def draw_scenes(whom: Whom, aim: Aim, until_ns: Nanoseconds, *, retries: bool) -
             if begins_ns + lasts_ns <= until_ns:
                 kind = {"kind": table["kind"], "at": written(begins_ns), "lasts": written(lasts_ns)}
                 tables.append(kind | table)
+        at_ns += MILLISECOND + round(chance.exponential(GAP_NS))
     return tables
 
 
@@ -117,6 +119,19 @@ def _trouble_among(whom: Whom) -> Table:
     return {"kind": "bridge", "node": data[0]}
 
 
+def _short_lived_leaders(whom: Whom, aim: Aim) -> list[tuple[Nanoseconds, Nanoseconds, Table]]:
+    """Leader after leader is cut off or loses power soon after it was elected, and comes back when others have led."""
+    chance = whom.chance
+    scene: list[tuple[Nanoseconds, Nanoseconds, Table]] = []
+    for number in range(chance.between(2, 4)):
+        fault: Table = {"kind": chance.pick(("crash", "isolate", "isolate")), "node": whom.roles[0]}
+        if number and chance.happens(0.5):
+            fault["when"] = "leader elected"
+        after_ns = number * chance.between(150, 400) * MILLISECOND
+        scene.append((after_ns, chance.between(100, 600) * MILLISECOND, fault))
+    return scene
+
+
 def _old_leader(whom: Whom, aim: Aim) -> list[tuple[Nanoseconds, Nanoseconds, Table]]:
     """Who leads is cut off with a door of its own, or stands still, for longer than any lease: it may not know."""
     chance, cluster = whom.chance, whom.cluster
@@ -148,7 +163,7 @@ def _lost_answers(whom: Whom, aim: Aim) -> list[tuple[Nanoseconds, Nanoseconds, 
         fault["clients"] = True
     if chance.happens(0.7):
         fault["when"] = chance.pick((aim.when, "write acknowledged"))
-    return [(0, chance.between(100, 900) * MILLISECOND, fault)]
+    return [(0, chance.between(250, 900) * MILLISECOND, fault)]
 
 
 def _unseen_by_the_service(whom: Whom, aim: Aim) -> list[tuple[Nanoseconds, Nanoseconds, Table]]:
@@ -185,8 +200,8 @@ def _scenes(whom: Whom, retries: bool) -> list[Scene]:
     """Those that this cluster can have; the likelier ones several times."""
     scenes: list[Scene] = [_at_an_event, _power_cut, _lost_answers, _broken_links, _slow_and_scattered]
     if whom.roles:
-        scenes += [_change_of_leader, _change_of_leader, _old_leader]
+        scenes += [_change_of_leader, _change_of_leader, _short_lived_leaders, _old_leader, _old_leader]
         scenes += [_unseen_by_the_service] if whom.cluster.services else []
-    if retries:
-        scenes += (len(scenes) - 2) * [_lost_answers]
+    if retries:  # where nobody leads, little else shows what a retry does
+        scenes += (len(scenes) // 2 if whom.roles else 2 * len(scenes)) * [_lost_answers]
     return scenes

@@ -14,12 +14,19 @@ import msgspec
 
 from kvsim.check.wording import listed
 from kvsim.core.history import Key, Operation, operations
+from kvsim.core.message import MILLISECOND, SECOND
 from kvsim.core.settings import duration_ns
 from kvsim.lab.grid import Table
 from kvsim.lab.hunt.trial import Finding, Played
 from kvsim.sim.faults import ROLES
 
 STEPS_AIMED_AT = 12
+BEFORE_NS = 2 * SECOND
+"""How much of what a protocol did before it broke its own invariant is told, where there is room."""
+NO_FACTS = ("id", "time_ns", "node", "event", "cause", "group", "role")
+"""Fields of an event that are told in other words, or not at all."""
+TOGETHER_NS = 50 * MILLISECOND
+"""Nodes that note the same within this time share a step."""
 Entry = dict[str, Any]
 
 
@@ -38,8 +45,7 @@ def story_of(played: Played, finding: Finding, trace: bytes) -> list[str]:
     """The steps, in the order in which they happened."""
     entries = [msgspec.json.decode(line, type=Entry) for line in trace.splitlines()]
     told = [] if played.run is None else _told_operations(played, finding)
-    first_ns = min([o.invoked_ns for o in told], default=0)
-    last_ns = max([o.completed_ns or o.invoked_ns for o in told], default=played.simulated_ns)
+    first_ns, last_ns = _span(played, finding, told, entries)
     cones = {o.invoked: _Cone(entries, o, played.asked.get(o.invoked, ("", ""))) for o in told}
     steps = [
         *_faults(entries, played.setup.table.get("faults", ())),
@@ -48,19 +54,24 @@ def story_of(played: Played, finding: Finding, trace: bytes) -> list[str]:
         *_before_disk(entries, cones.values(), finding),
     ]
     if finding.at_ns is not None:
-        steps.append(
-            Step(
-                finding.at_ns,
-                8,
-                f"here {finding.kind.partition(': ')[2]} breaks: {finding.sentence.partition(': ')[2]}",
-                6,
-            )
-        )
+        _, name, what = re.split(": ", f"{finding.kind}: {finding.sentence.partition(': ')[2]}", maxsplit=2)
+        steps.append(Step(finding.at_ns, 8, f"here {name} breaks: {what}", 6))
     busy = sorted(step.time_ns for step in steps)
     named = {} if finding.witness is None else {o.invoked for o in finding.witness.operations}
     for o in told:
         steps += cones[o.invoked].steps(o, played, busy, 4 if o.invoked in named else 1)
     return [f"{_at(step.time_ns)}  {step.text}" for step in _at_most(steps, STEPS_AIMED_AT)]
+
+
+def _span(played: Played, finding: Finding, told: Sequence[Operation], entries: Sequence[Entry]) -> tuple[int, int]:
+    """Between which times is told what nodes did of their own accord: up to what broke, or the last answer."""
+    first_ns = min([o.invoked_ns for o in told], default=0)
+    broke_ns = finding.at_ns
+    if finding.judge == "defect":
+        broke_ns = next((entry["time_ns"] for entry in entries if entry["event"] == "world.failed"), None)
+    if broke_ns is not None:
+        return min(first_ns, broke_ns - BEFORE_NS), broke_ns
+    return first_ns, max([o.completed_ns or o.invoked_ns for o in told], default=played.simulated_ns)
 
 
 def _told_operations(played: Played, finding: Finding) -> list[Operation]:
@@ -234,10 +245,23 @@ def _begins(kind: str, nodes: Sequence[str], table: Mapping[str, Any]) -> str:
         parts = [side if i == 0 else [n for n in side if n not in named[0]] for i, side in enumerate(named)]
         rest = " | all other nodes" if len(sides) == 1 else ""
         return f"the network parts: {' | '.join(', '.join(side) for side in parts) or where}{rest}"
-    rest = ", ".join(
-        f"{k} = {v}" for k, v in table.items() if k not in ("kind", "at", "lasts", "node", "between", "when")
-    )
-    return f"{kind} at {where}" + (f" ({rest})" if rest else "")
+    return _in_words(kind, where, table)
+
+
+def _in_words(kind: str, where: str, table: Mapping[str, Any]) -> str:
+    """A fault as one would tell it; kinds without words of their own by their settings."""
+    hearing = listed(table["receivers"]) if table.get("receivers") else "anybody"
+    words = {
+        "bridge": f"{where} fall into two halves that do not reach each other",
+        "isolate": f"{where} is cut off from all nodes{' and clients' if table.get('clients') else ''}",
+        "one_way": f"what {listed(table.get('senders', []))} says is not heard by {hearing}",
+        "pause": f"{where} stands still",
+        "slow_disk": f"the disk of {where} takes {table.get('factor', 0):g} times as long",
+        "slow_cpu": f"{where} works {table.get('factor', 0):g} times as slowly",
+    }
+    settings = {k: v for k, v in table.items() if k not in ("kind", "at", "lasts", "node", "between", "when")}
+    rest = ", ".join(f"{key} = {value}" for key, value in settings.items())
+    return words.get(kind) or f"{kind} at {where}" + (f" ({rest})" if rest else "")
 
 
 def _failures(entries: Sequence[Entry]) -> Iterator[Step]:
@@ -247,15 +271,27 @@ def _failures(entries: Sequence[Entry]) -> Iterator[Step]:
 
 
 def _protocol(entries: Sequence[Entry], first_ns: int, last_ns: int) -> Iterator[Step]:
-    """What nodes noted of their own accord: not as a part of some client's operation."""
+    """What nodes noted of their own accord, not as a part of a client's operation. The same of several is told once."""
     of_clients: set[int] = set()
+    told: dict[tuple[str, str], tuple[int, dict[str, None]]] = {}
     for entry in entries:
         if entry["event"] == "client.invoked" or entry.get("cause") in of_clients:
             of_clients.add(entry["id"])
         elif not entry["event"].startswith(("world.", "client.")) and first_ns <= entry["time_ns"] <= last_ns:
-            facts = {k: v for k, v in entry.items() if k not in ("id", "time_ns", "node", "event", "cause", "group")}
+            facts = {k: v for k, v in entry.items() if k not in NO_FACTS}
             shown = ", ".join(f"{key} = {_plain(value)}" for key, value in facts.items())
-            yield Step(entry["time_ns"], 4, f"{entry['node']}: {_words(entry['event'])} ({shown})", 0)
+            what = (_words(entry["event"]), shown)
+            since_ns, nodes = told.get(what, (entry["time_ns"], {}))
+            if entry["time_ns"] > since_ns + TOGETHER_NS:
+                yield _noted(what, since_ns, nodes)
+                since_ns, nodes = entry["time_ns"], {}
+            told[what] = since_ns, {**nodes, entry["node"]: None}
+    for what, (since_ns, nodes) in told.items():
+        yield _noted(what, since_ns, nodes)
+
+
+def _noted(what: tuple[str, str], time_ns: int, nodes: Mapping[str, None]) -> Step:
+    return Step(time_ns, 4, f"{listed(list(nodes))}: {what[0]} ({what[1]})", 0)
 
 
 def _words(tag: str) -> str:

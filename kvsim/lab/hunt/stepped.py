@@ -1,45 +1,37 @@
-"""A refuted run without its time: what reached its nodes, in its order, as the commands of a transcript.
+"""The inputs of a run's nodes, given to the same nodes in the stepped world: in their order, without their times.
 
-The run's deliveries, disks, timers, crashes and breaks are given to the same nodes in the stepped world, as far as they
-are possible there: its draws are others, so an election may take some more timers. What is refuted there too is cut to
-the fewest steps that still show it. A stream may break there as in the run, and never loses a message in its middle.
+What is not possible there is left out. A stream may break, and then both ends hear of it before anything that is sent
+later; it never loses a message in its middle.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
-
-import msgspec
 
 from kvsim.check.durability import durability
 from kvsim.check.judges import JUDGES, Limited
 from kvsim.check.verdict import Refuted
-from kvsim.core.axes import Replication
-from kvsim.core.history import Operation, Recorder, operations
+from kvsim.core.history import Recorder
 from kvsim.core.host import DiskError, Host
 from kvsim.core.invariant import Breach, Claims, Invariants, Moment, agreed
-from kvsim.core.message import MILLISECOND, Channel, Envelope, Failure, NodeId, tag_of
+from kvsim.core.message import Channel, Envelope, Failure, NodeId, tag_of
 from kvsim.core.node import Node
 from kvsim.core.operation import ERRORS, AnyOperation, Found, Perform, RequestId
 from kvsim.core.settings import duration_ns
+from kvsim.core.trace import Event
 from kvsim.core.waiting import Scope
 from kvsim.explore.asked import operation_named
 from kvsim.explore.stepper import DiskWork, Failed, InFlight, Pending, Recorded, Sent, Stepper
 from kvsim.lab.experiment import Setup
-from kvsim.lab.hunt.shrink import fewest
-from kvsim.lab.hunt.trial import Finding, Played
+from kvsim.lab.hunt.invariants import protocol_state
+from kvsim.lab.hunt.trial import Finding
 from kvsim.strategies.catalogue import assemble
 
 CLIENT = "client"
 MOST_TIMERS = 12
 """So many timers of a node go off at most until one leads to what it led to in the run."""
-LIMIT_S = 20.0
-PERFORM = str(Perform.__struct_config__.tag)
-JUDGED = ("linearizable", "sequential", "causal", "durability", "invariant", "defect")
-"""What can be refuted without time."""
-Entry = Mapping[str, Any]
+JUDGE_LIMIT_S = 2.0
 
 
 class Act(NamedTuple):
@@ -58,114 +50,7 @@ class Act(NamedTuple):
     """Of `ask` the client, the operation's name, and its words; of `retry` the client and the operation's number."""
 
 
-def transcript_of(played: Played, finding: Finding, trace: bytes, head: str) -> str | None:
-    """The transcript, not run yet; None where the stepped world does not refute it, or cannot."""
-    if played.run is None or finding.judge not in JUDGED:
-        return None
-    entries = [msgspec.json.decode(line, type=dict[str, Any]) for line in trace.splitlines()]
-    acts = _converted(played.setup, list(_acts(entries, played)))
-    until_s = time.monotonic() + LIMIT_S
-
-    def refuted(kept: Sequence[Act]) -> bool:
-        return time.monotonic() < until_s and _Replay(played.setup, kept).refutes(finding)
-
-    if not refuted(acts):
-        return None
-    acts = fewest(_Replay(played.setup, acts).until_refuted(finding), refuted)
-    done = _Replay(played.setup, acts)
-    done.run()
-    lines = [*(f"# {line}".rstrip() for line in head.splitlines()), _cluster_command(played.setup)]
-    return "\n".join([*lines, "----", "", *(f"{command}\n----\n" for command in done.commands)])
-
-
-# What happened in the run ---------------------------------------------------------------------------------------------
-
-
-def _acts(entries: Sequence[Entry], played: Played) -> Iterator[Act]:
-    """What reached the nodes, in the order of the trace."""
-    assert played.run is not None, "checked by the caller"
-    cluster = played.setup.cluster.everyone()
-    sent = {entry["id"]: entry for entry in entries if entry["event"] == "world.sent"}
-    led_to: dict[int, list[str]] = {}
-    for entry in sent.values():
-        led_to.setdefault(entry.get("cause", 0), []).append(entry["kind"])
-    words = _words(operations(played.run.seen.history), played.asked)
-    asked: dict[Any, None] = {}
-    waited_ns = 0
-    for entry in entries:
-        if entry["node"] not in cluster:
-            continue
-        passed_ms = (entry["time_ns"] - waited_ns) // MILLISECOND
-        if entry["event"] == "world.delivered" and entry["sender"] not in cluster and passed_ms:
-            waited_ns += passed_ms * MILLISECOND
-            yield Act("wait", entry["node"], tags=(f"{passed_ms}ms",))
-        if entry["event"] in ("world.delivered", "world.dropped"):
-            act = _of_message(entry, sent.get(entry.get("cause", 0), {}), words, asked)
-            if act is not None and {act.node, act.peer or act.node} <= set(cluster):
-                yield act
-        elif (act := _of_node(entry, led_to)) is not None and (act.peer or act.node) in cluster:
-            yield act
-
-
-def _of_message(
-    entry: Entry, sent: Entry, words: Mapping[tuple[str, int], tuple[str, str]], asked: dict[Any, None]
-) -> Act | None:
-    """A delivery or a loss, or a client's question that has come."""
-    node, channel, tags = entry["node"], sent.get("channel", "stream"), (entry["kind"],)
-    if entry["event"] == "world.dropped":
-        return Act("drop", entry["to"], node, channel, tags)
-    if entry["kind"] != PERFORM or sent["message"]["hops"]:
-        return Act("deliver", node, entry["sender"], channel, tags)
-    named = sent["message"]["operation"]["request"]
-    request = (named["client"], named["number"])
-    if request in asked:
-        return Act("retry", node, asked=(named["client"], str(named["number"])))
-    asked[request] = None
-    return Act("ask", node, asked=(request[0], *words[request])) if request in words else None
-
-
-def _of_node(entry: Entry, led_to: Mapping[int, list[str]]) -> Act | None:
-    """What else can reach a node; timers that led to nothing are left out."""
-    node, event = entry["node"], entry["event"]
-    if event == "world.peer_lost":
-        return Act("lost", node, entry["peer"])
-    if event == "world.disk" and entry["operation"] != "append":
-        return Act("sync", node)
-    if event == "world.timer" and entry["id"] in led_to:
-        return Act("timer", node, tags=tuple(led_to[entry["id"]]))
-    return {"world.crashed": Act("crash", node), "world.restarted": Act("restart", node)}.get(event)
-
-
-def _words(found: Sequence[Operation], asked: Mapping[int, tuple[str, str]]) -> dict[tuple[str, int], tuple[str, str]]:
-    """The name and the words of each client's operations, by client and number; scans are left out."""
-    count: dict[str, int] = {}
-    words: dict[tuple[str, int], tuple[str, str]] = {}
-    for o in found:
-        client = asked.get(o.invoked, ("",))[0]
-        count[client] = number = count.get(client, 0) + 1
-        if o.op != "scan":
-            name = "get" if o.op == "read" else o.op
-            old = "" if o.op != "cas" else f"{_text(o.expected) if o.expected is not None else '-'}->"
-            value = "" if o.value is None else f"={old}{_text(o.value)}"
-            words[client, number] = (name, f"{_text(o.key)}{value}")
-    return words
-
-
-def _text(token: Any) -> str:
-    return token.decode(errors="replace") if isinstance(token, bytes) else str(token)
-
-
-# In the stepped world -------------------------------------------------------------------------------------------------
-
-
-def _converted(setup: Setup, acts: Sequence[Act]) -> list[Act]:
-    """The acts that were possible; where one took several there, those."""
-    replay = _Replay(setup, acts)
-    replay.run()
-    return replay.done
-
-
-class _Replay:
+class Stepped:
     """Acts in the stepped world, one after the other; what is not possible is left out."""
 
     def __init__(self, setup: Setup, acts: Sequence[Act]) -> None:
@@ -193,49 +78,47 @@ class _Replay:
         choice = setup.design["replication"]
         strategy: Any = choice.strategy
         self._invariants: Invariants | None = strategy.invariants(choice.settings, setup.design, cluster)
-        self.breach = ""
-        self.defect = False
+        self._invariant = ""
+        """The one that is looked at; empty: none."""
+        self.is_broken = False
+        """Whether it was."""
+        self.has_defect = False
+        """Whether a node failed by its own fault."""
 
-    def run(self, over: Callable[[], bool] = lambda: False) -> None:
-        """Do all, or until it is over."""
+    def run(self) -> None:
+        """Do all, up to where the invariant breaks if one is looked at."""
         for act in self.acts:
             getattr(self, f"_{act.kind}")(act)
-            if over():
+            if self.is_broken:
                 return
 
     def refutes(self, finding: Finding) -> bool:
         """Whether what is seen refutes the same; looked at in the end, but for invariants, which hold at every step."""
         if finding.judge == "invariant":
-            self.run(lambda: self._breaks(finding))
-            return bool(self.breach)
+            self._invariant = finding.kind.partition(": ")[2]
         self.run()
+        if finding.judge == "invariant":
+            return self.is_broken
         if finding.judge == "defect":
-            return self.defect
+            return self.has_defect
         history = self.recorder.history
         verdict = (
-            durability(history) if finding.judge == "durability" else JUDGES[finding.judge].judge(history, Limited(2.0))
+            durability(history)
+            if finding.judge == "durability"
+            else JUDGES[finding.judge].judge(history, Limited(JUDGE_LIMIT_S))
         )
         return isinstance(verdict, Refuted)
 
-    def until_refuted(self, finding: Finding) -> list[Act]:
-        """What was done up to then."""
-        self.refutes(finding)
-        return self.done
-
-    def _breaks(self, finding: Finding) -> bool:
-        if self._invariants is None or not self.done:
-            return False
-        wanted = finding.kind.partition(": ")[2]
-        states = {node: _state_of(host.node) for node, host in self.world.hosts.items()}
-        disks = {node: dict(host.step_disk.durable) for node, host in self.world.hosts.items()}
-        node = self.done[-1].node
-        events = tuple(happened.event for happened in self._new if isinstance(happened, Recorded))
+    def _look(self, node: NodeId, events: Sequence[Event]) -> None:
+        """Does the invariant hold?"""
+        assert self._invariants is not None, "it was broken in the run"
+        states = {name: protocol_state(host.node) for name, host in self.world.hosts.items()}
+        disks = {name: dict(host.step_disk.durable) for name, host in self.world.hosts.items()}
         try:
             self._claims = agreed(self._claims, self._invariants.claims(node, states[node], disks[node]))
             self._invariants.check(Moment(states, disks, self._claims, node, events))
         except Breach as breach:
-            self.breach = str(breach)
-        return self.breach.startswith(wanted)
+            self.is_broken |= str(breach).startswith(f"{self._invariant}: ")
 
     # Acts
 
@@ -249,7 +132,9 @@ class _Replay:
             if isinstance(happening, Sent):
                 self._note_sent(happening)
             elif isinstance(happening, Failed):
-                self.defect |= not isinstance(happening.error, DiskError)
+                self.has_defect |= not isinstance(happening.error, DiskError)
+        if self._invariant and not self.is_broken:
+            self._look(act.node, [each.event for each in self._new if isinstance(each, Recorded)])
 
     def _note_sent(self, sent: Sent) -> None:
         if sent.to != CLIENT:
@@ -353,7 +238,8 @@ class _Replay:
                 self._one(Act("drop", act.node, act.peer, "stream"), flight, "drop", 1)
         if (act.peer, act.node) not in self._broken:
             self._break(act.peer, act.node)
-        del self._broken[act.peer, act.node]
+        if self._broken.pop((act.peer, act.node), None) is None:
+            return  # they never spoke
         self.world.lose_peer(act.node, act.peer)
         self._did(act, f"lost {act.node} {act.peer}")
 
@@ -395,36 +281,3 @@ class _Replay:
         if self.world.hosts[act.node].node is None:
             self.world.restart(act.node)
             self._did(act, f"restart {act.node}")
-
-
-def _state_of(node: Node | None) -> msgspec.Struct | None:
-    if node is None:
-        return None
-    protocol_first = sorted(node.components, key=lambda component: not isinstance(component, Replication))
-    held = (getattr(component, "state", None) for component in protocol_first)
-    return next((state for state in held if isinstance(state, msgspec.Struct)), None)
-
-
-def _cluster_command(setup: Setup) -> str:
-    """The command that builds the same cluster."""
-    words: list[str] = []
-    replication = ""
-    for key, value in setup.table["design"].items():
-        given = dict(value) if isinstance(value, dict) else {"strategy": value}
-        if key == "replication":
-            replication = str(given.pop("strategy"))
-            words += [f"{name}={_setting(each)}" for name, each in given.items()]
-        elif not isinstance(value, dict) and key in ("durability", "timeout"):
-            words.append(f"{key}={value}")
-        else:
-            words += [
-                f"{key}={_setting(v)}" if n == "strategy" else f"{key}.{n}={_setting(v)}" for n, v in given.items()
-            ]
-    words.append(f"nodes={','.join(setup.cluster.data)}")
-    if setup.cluster.frontends:
-        words.append(f"frontends={','.join(setup.cluster.frontends)}")
-    return " ".join(["cluster", replication, *words])
-
-
-def _setting(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
