@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from kvsim.cli.check import check
 from kvsim.core.history import History, Recorder
+from kvsim.lab.plots.style import FAULT
 from tests.check.worlds import REGISTER, run, story
 
 STALE = "0 put 1 1 2\n0 put 2 3 4\n1 read 1 5 6"
@@ -162,6 +163,28 @@ def test_witnesses_and_cycles_are_drawn_and_equal_histories_give_equal_pictures(
     assert pictures[0] == pictures[1]
     assert len(pictures[0][0]) > 5_000
     assert len(pictures[0][1]) > 5_000
+
+
+def test_faults_of_a_run_of_kvsim_are_shaded_in_the_picture(tmp_path: Path) -> None:
+    picture = tmp_path / "witness.svg"
+    judged(tmp_path, story(STALE), "--picture", str(picture))
+    assert FAULT.lower() not in picture.read_text()
+    (tmp_path / "run.json").write_text('{"faults_s": [{"name": "crash", "start": 1.5, "end": 2.5, "nodes": []}]}')
+    judged(tmp_path, story(STALE), "--picture", str(picture))
+    assert FAULT.lower() in picture.read_text()
+    (tmp_path / "run.json").write_text("[]")
+    assert judged(tmp_path, story(STALE), "--picture", str(picture))[0] == 1
+
+
+def test_times_have_no_more_digits_than_tell_them_apart(tmp_path: Path) -> None:
+    apart = story("0 put 1 1.0001 2.123456789\n1 read nothing 3.00000123 4.5")
+    assert "process 1 found the key absent at 4.500 s, although" in judged(tmp_path, apart)[1]
+    close = story("0 put 1 1.0 2.123456789\n1 read nothing 2.123459 4.5")
+    assert "was acknowledged at 2.123457 s" in judged(tmp_path, close)[1]
+
+
+def test_one_operation_is_told_in_the_singular(tmp_path: Path) -> None:
+    assert "linearizable, 1 operation\n" in judged(tmp_path, story("0 put 1 1 2"))[1]
 
 
 def test_a_picture_of_another_kind_is_refused(tmp_path: Path) -> None:
