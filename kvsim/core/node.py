@@ -17,6 +17,7 @@ import msgspec
 from kvsim.core.host import Host, Recovered, Timer
 from kvsim.core.message import Channel, Envelope, Failure, Message, Nanoseconds, NodeId
 from kvsim.core.operation import NoAnswer, OperationError, error_from
+from kvsim.core.recent import forget_oldest
 from kvsim.core.waiting import Future, Scope, Task
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -247,7 +248,7 @@ class Node:
         self._number = number = self._number + 1
         self._asked[number] = (to, then)
         if len(self._asked) > ASKS_KEPT:
-            del self._asked[next(iter(self._asked))]
+            forget_oldest(self._asked)
         send = self._send
         send(to, Envelope(message, number), channel)
         return number

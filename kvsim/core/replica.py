@@ -33,6 +33,7 @@ from kvsim.core.operation import (
     Written,
     WrittenOnce,
 )
+from kvsim.core.recent import forget_oldest
 from kvsim.core.trace import Event
 from kvsim.core.version import Version
 from kvsim.core.waiting import Future, completed
@@ -254,7 +255,7 @@ class Replica:
     def _remember(self, request: RequestId, result: Written) -> None:
         self.sessions[request] = result
         if len(self.sessions) > SESSIONS_KEPT:
-            del self.sessions[next(iter(self.sessions))]
+            forget_oldest(self.sessions)
 
     def _settle_all(self, done: Future[None]) -> None:
         self._unsynced = {key: later for key, later in self._unsynced.items() if later is not done}

@@ -35,6 +35,7 @@ from kvsim.core.operation import (
     Write,
     Written,
 )
+from kvsim.core.recent import forget_oldest
 from kvsim.core.replica import NO_REQUEST, Change, Record, change_for, judge
 from kvsim.core.trace import Event
 from kvsim.core.version import NEVER, Version
@@ -208,7 +209,7 @@ class Quorum(Replication):
         if begun is None:  # else a retry has come through while this waited
             begun = self.begun[op.request] = Written(self.site.clock.next(), existed)
             if len(self.begun) > RETRIES_KEPT:
-                del self.begun[next(iter(self.begun))]
+                forget_oldest(self.begun)
         return begun
 
     async def read_latest(self, op: Read) -> Found | Absent:

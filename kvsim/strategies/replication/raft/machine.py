@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from kvsim.core.message import Failure
 from kvsim.core.operation import OperationError, RequestId, Write, Written
+from kvsim.core.recent import forget_oldest
 from kvsim.core.replica import SESSIONS_KEPT, Replica, change_for
 from kvsim.core.version import Version
 
@@ -45,5 +46,5 @@ class StateMachine:
         if request.number:
             self.refused[request] = failure
             if len(self.refused) > SESSIONS_KEPT:
-                del self.refused[next(iter(self.refused))]
+                forget_oldest(self.refused)
         return failure
