@@ -134,7 +134,7 @@ def _workload(setup: Setup, chance: Chance, nemesis: NemesisSettings) -> Table:
 
 def _retries(setup: Setup, chance: Chance) -> Table:
     """Whether clients send again, as far as the design promises that this is harmless; they are not patient then."""
-    retries, retry_at = chance.pick([0, 0, 1, 2]), chance.pick(["same", "next"])
+    retries, retry_at = chance.pick([0, 1, 2]), chance.pick(["same", "next"])
     if (
         not retries
         or {"timeout", "timeout_ns"} & setup.table.get("workload", {}).keys()
