@@ -114,9 +114,7 @@ def test_several_numbers_are_taken_in_a_row_and_gone_back_and_forth_by_the_begin
 
 
 def test_words_that_mean_nothing_do_no_harm(folder: Path) -> None:
-    done = kvsim(
-        folder, "step", "small.toml", said="jump\n99\nmark\nstate nobody\ngo nowhere\nundo\nsave /nowhere/t\n"
-    )
+    done = kvsim(folder, "step", "small.toml", said="jump\n99\nmark\nstate nobody\ngo nowhere\nundo\nsave /nowhere/t\n")
     assert done.returncode == 0 and "Traceback" not in done.stderr
     for answer in (
         "unknown command jump",
