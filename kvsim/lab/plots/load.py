@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -11,6 +12,8 @@ from kvsim.lab.observations import Observations
 from kvsim.lab.plots.style import COLOURS, GREY, POINTS_AT_MOST, Plot, figure, grid, how_many, save, some, tell
 from kvsim.lab.report import Report
 
+TITLE_CHARACTERS = 24
+"""What fits over a panel; a longer title has several lines."""
 NAMED_AT_MOST = 10
 """Of more nodes only the ServerData are drawn, without their names."""
 BARS_AT_MOST = 100
@@ -63,9 +66,12 @@ def _panel(axes: Axes, setup: Setup, seen: Observations, many: bool) -> None:
         axes.barh(names, list(load.values()), color=[COLOURS[_role(name)] for name in names], height=0.7)
         axes.axvline(mean, color=GREY, linewidth=1, linestyle="--")
         axes.invert_yaxis()
+        axes.locator_params(axis="x", nbins=4)
         axes.tick_params(axis="y", labelsize=8)
         axes.grid(visible=False, axis="y")
-    axes.set_title(setup.title or "load", fontsize=8.5 if len(setup.title) > 20 else 10)
+    together = setup.title.replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
+    title = textwrap.fill(together or "load", TITLE_CHARACTERS)
+    axes.set_title(title, fontsize=8.5 if len(setup.title) > 20 else 10)
 
 
 def _across(nodes: int) -> str:
