@@ -122,10 +122,9 @@ def _run(sweeping: Sweep, experiment: Experiment, runner: Runner, quiet: bool) -
 
 
 def _show(sweeping: Sweep, parquet: bool, json: bool) -> None:
-    report = sweeping.finish()
     if parquet:
         sweeping.write_parquet()
-    sweeping.release()
+    report = sweeping.finish()
     if report is None:
         for label, problem in sweeping.problems.items():
             _tell(f"{label}: {problem}")

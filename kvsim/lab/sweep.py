@@ -144,14 +144,17 @@ class Sweep:
             self._keep(one, outcome)
 
     def finish(self) -> Report | None:
-        """Write what is over all runs; of points that lack a run nothing is in it. None if no point is whole."""
+        """Write what is over all runs, and let others use the folder; of points that lack a run nothing is in it. None
+        if no point is whole."""
         lacking = {one.setup.where for one in self._asked if one.label not in self._runs}
         whole = tuple(setup for setup in self.experiment.setups if setup.where not in lacking)
         if not whole:
+            self.release()
             return None
         runs = [run for run in self._in_order() if run.setup.where not in lacking]
         report = Report(self.experiment._replace(setups=whole), self.seed, runs, self.problems)
         self.artefacts.finish(report)
+        self.release()
         return report
 
     def release(self) -> None:
