@@ -97,6 +97,13 @@ class _Cone:
                 if entry["event"] != "client.completed":
                     self.ids.add(entry["id"])
         self.by_id = {entry["id"]: entry for entry in self.entries}
+        mine = [e for e in entries if e["event"] == "world.sent" and e["node"] == self.client]
+        first = next((e for e in mine if e["id"] in self.ids), None)
+        self.sendings = 1
+        """How often the client asked the same."""
+        if first is not None:
+            request = first["message"]["operation"]["request"]
+            self.sendings = sum(e["message"]["operation"]["request"] == request for e in mine)
 
     def way(self) -> list[str]:
         """The nodes that the answer came by, in the order in which the question reached them."""
@@ -112,10 +119,11 @@ class _Cone:
         who = f"{self.client} (process {o.process})"
         ends_ns = o.completed_ns if o.completed_ns is not None else o.invoked_ns
         way = f"; the answer came by {listed(self.way())}" if self.way() else ""
-        answer = f"{_answer(o, played)}{way}"
+        again = f", having asked {self.sendings} times," if self.sendings > 1 else ""
+        answer = f"{again} {_answer(o, played)}{way}".lstrip(" ")
         if any(o.invoked_ns <= at <= ends_ns for at in busy):
             yield Step(o.invoked_ns, 0, f"{who} asks {self.door} to {_asks(o)}", weight)
-            yield Step(ends_ns, -1, f"{who} {answer}", weight)
+            yield Step(ends_ns, -1, f"{who}{'' if again else ' '}{answer}", weight)
         else:
             yield Step(o.invoked_ns, 0, f"{who} asks {self.door} to {_asks(o)}: at {_at(ends_ns)} it {answer}", weight)
 
