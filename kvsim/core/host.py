@@ -50,7 +50,7 @@ class Recovered(msgspec.Struct, frozen=True):
     """What a node finds when it starts."""
 
     files: Mapping[str, bytes] = {}
-    """Its disk's files as the last crash left them."""
+    """Its disk's files as the last crash left them, synced, so that the node can vouch for what it finds."""
     incarnation: int = 1
     """How often this node has started, this start included; never repeats, so it can number what must be unique."""
 

@@ -14,6 +14,7 @@ from kvsim.core.chance import Chance
 from kvsim.core.host import Disk, DiskError, Host, Recovered
 from kvsim.core.message import Channel, Envelope, Message, Nanoseconds, NodeId
 from kvsim.core.node import Node
+from kvsim.core.replica import Applied, Replaced
 from kvsim.core.trace import Event
 from kvsim.core.waiting import Future, Scope, Task, completed
 
@@ -21,6 +22,10 @@ EPOCH_NS: Nanoseconds = 0
 """What every calendar shows at the beginning: zero, so that versions read from it are short."""
 
 # ---- What may happen next
+
+
+SEEN_IN_THE_STATE: tuple[type[Event], ...] = (Applied, Replaced)
+"""What a trace needs for its judges, and who steps through a run sees in the nodes' state."""
 
 
 class InFlight(msgspec.Struct, frozen=True):
@@ -165,7 +170,7 @@ class StepHost:
         return self._scope.spawn(work)
 
     def wants(self, kind: type[Event]) -> bool:
-        return True
+        return kind not in SEEN_IN_THE_STATE
 
     def record(self, event: Event) -> None:
         if not self._scope.closed:

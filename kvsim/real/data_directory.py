@@ -11,7 +11,7 @@ from types import TracebackType
 
 from kvsim.core.host import Recovered
 from kvsim.core.message import SECOND
-from kvsim.real.disk import replace_durably, sync_directory
+from kvsim.real.disk import replace_durably, sync_directory, sync_to_platter
 
 TICK_NS = SECOND // 8
 FIRST_TICK_NS = 1_767_225_600 * SECOND
@@ -76,12 +76,17 @@ class DataDirectory:
         return Recovered(files=self._read(), incarnation=self._count())
 
     def _read(self) -> dict[str, bytes]:
+        """All files, each synced first: what a killed process wrote may be in the system's cache alone, and the node
+        vouches for what it finds."""
         found: dict[str, bytes] = {}
         for path in sorted(self.files.iterdir()):
             if path.suffix == ".new":  # a replacement that a crash cut short
                 path.unlink()
-            else:
-                found[path.name] = path.read_bytes()
+                continue
+            with path.open("rb+") as file:
+                sync_to_platter(file.fileno())
+                found[path.name] = file.read()
+        sync_directory(self.files)
         return found
 
     def _count(self) -> int:

@@ -111,6 +111,12 @@ class Storage:
                 if not stored.content:
                     del self.files[name]
 
+    def settle(self) -> None:
+        """Sync what a killed process left in the cache: the node that starts now vouches for what it finds."""
+        if not self.failing:
+            for stored in self.files.values():
+                stored.durable_bytes = stored.ordered_bytes = len(stored.content)
+
     def contents(self) -> dict[str, bytes]:
         """All files, as a node reads them when it starts."""
         read = self.flipped or bytes

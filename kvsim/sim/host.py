@@ -113,6 +113,7 @@ class SimHost:
         if self.incarnation > 1 and self.observer.wants(Restarted):
             self.observer.record(self.id, Restarted(self.incarnation))
         self._killed = None
+        self.storage.settle()
         life.begin(self.build, Recovered(self.storage.contents(), self.incarnation))
         if self._memory_bytes is not None:
             self._push((self._engine.time_ns + LOOK_NS, NORMAL, self._next_id(), self._look_at_memory, life))

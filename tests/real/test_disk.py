@@ -206,6 +206,21 @@ def test_starts_are_counted_and_half_replacements_forgotten(tmp_path: Path) -> N
     assert recovered.files["log"] == b"2"
 
 
+def test_what_a_killed_process_wrote_is_synced_before_the_node_sees_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[bytes] = []
+
+    def sync(descriptor: int) -> None:
+        synced.append(os.pread(descriptor, 100, 0))
+
+    with DataDirectory(tmp_path / "data-1") as directory:
+        (directory.files / "log").write_bytes(b"in the cache")
+        monkeypatch.setattr("kvsim.real.data_directory.sync_to_platter", sync)
+        assert directory.recover().files == {"log": b"in the cache"}
+    assert synced == [b"in the cache"]
+
+
 def test_a_damaged_count_of_starts_is_refused_with_a_remedy(tmp_path: Path) -> None:
     with DataDirectory(tmp_path / "data-1") as directory:
         (tmp_path / "data-1" / "incarnation").write_text("lots")

@@ -172,6 +172,17 @@ def test_a_node_that_holds_more_than_its_memory_is_killed_and_restarts_where_its
     assert (peer, learned // MS) == ("b", 11), "the machine closed the connection"
 
 
+def test_what_a_node_finds_after_it_was_killed_outlives_a_power_cut() -> None:
+    world, _ = holding("20kB", restart_after="500ms")
+    world["b"].host.disk.append("log", b"kept in the cache")
+    for number in range(30):
+        world["a"].say("b", number, padding=b"x" * 1_000)
+    world.run(S)
+    world.hosts["b"].crash()
+    world.hosts["b"].restart()
+    assert world["b"].recovered.files == {"log": b"kept in the cache"}, "it may have vouched for it"
+
+
 def test_a_node_that_holds_less_or_has_no_limit_or_another_node_s_is_left_alone() -> None:
     for memory in ("50kB", {"default": "1kB", "b": "50kB"}, {"a": "20kB"}):
         world, told = holding(memory)

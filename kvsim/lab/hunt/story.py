@@ -23,6 +23,8 @@ from kvsim.sim.faults import ROLES
 STEPS_AIMED_AT = 12
 BEFORE_NS = 2 * SECOND
 """How much of what a protocol did before it broke its own invariant is told, where there is room."""
+OF_NO_PROTOCOL = ("world.", "client.", "replica.")
+"""How the names of events begin that no protocol has written."""
 NO_FACTS = ("id", "time_ns", "node", "event", "cause", "group", "role")
 """Fields of an event that are told in other words, or not at all."""
 TOGETHER_NS = 50 * MILLISECOND
@@ -285,7 +287,7 @@ def _protocol(entries: Sequence[Entry], first_ns: int, last_ns: int) -> Iterator
     for entry in entries:
         if entry["event"] == "client.invoked" or entry.get("cause") in of_clients:
             of_clients.add(entry["id"])
-        elif not entry["event"].startswith(("world.", "client.")) and first_ns <= entry["time_ns"] <= last_ns:
+        elif not entry["event"].startswith(OF_NO_PROTOCOL) and first_ns <= entry["time_ns"] <= last_ns:
             facts = {k: v for k, v in entry.items() if k not in NO_FACTS}
             shown = ", ".join(f"{key} = {_plain(value)}" for key, value in facts.items())
             what = (_words(entry["event"]), shown)

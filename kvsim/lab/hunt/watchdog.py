@@ -14,7 +14,8 @@ import kvsim
 from kvsim.core.message import Nanoseconds
 
 PATIENCE_S = 5.0
-"""Time that stands still for so long will never go on: no honest step of a node takes a hundredth of it."""
+"""Simulated time that stands still for so much work of the CPU will never go on: no honest step of a node takes a
+hundredth of it. It is the CPU's time that counts, so that a busy machine makes nobody look stuck."""
 _HOME = str(Path(kvsim.__file__).parent)
 _LOGIC = str(Path(_HOME, "strategies"))
 OUTSIDE = "kvsim_outside_"
@@ -40,13 +41,13 @@ def watched(now: Callable[[], Nanoseconds]) -> Iterator[None]:
             raise Stuck(f"time stands still at {here_ns / 1e9:.6f} s: {place_of_frame(frame) or 'no node is at work'}")
         last_ns = here_ns
 
-    before = signal.signal(signal.SIGALRM, look)
-    signal.setitimer(signal.ITIMER_REAL, PATIENCE_S, PATIENCE_S)
+    before = signal.signal(signal.SIGVTALRM, look)
+    signal.setitimer(signal.ITIMER_VIRTUAL, PATIENCE_S, PATIENCE_S)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
 
 
 def place_of_frame(frame: FrameType | None) -> str:

@@ -26,7 +26,7 @@ def test_by_default_raft_is_linearizable_and_needs_neither_partitioning_nor_conf
     assert usual["consistency"].name == "linearizable"
     assert usual.moot() == ("partitioning", "conflict")
     judged = {promise.subject: promise.judge for promise in usual.promises() if promise.judge}
-    assert judged == {"consistency": "linearizable", "durability": "durability"}
+    assert judged == {"consistency": "linearizable", "durability": "durability", "retries": "exactly-once"}
 
 
 def test_reads_of_followers_make_the_design_eventual() -> None:
