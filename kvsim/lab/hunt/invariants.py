@@ -61,7 +61,7 @@ class InvariantWatch:
         """Look from now on."""
         if self._invariants is not None:
             known = kinds_of_events()
-            self.world.listen(self._noted, Crashed, FaultBegan, *(known[tag] for tag in self._events))
+            self.world.listen(self._noted, Crashed, FaultBegan, *(kind for tag in self._events for kind in known[tag]))
 
     def end(self) -> None:
         """Let go of what the invariants remember of this run's disks: no other run has the same."""

@@ -45,8 +45,9 @@ def events_of(design: Design) -> list[str]:
             homes[module] = None
             if package and (package.count(".") >= 3 or not package.startswith("kvsim")):
                 homes[package] = None  # a protocol that is a package of its own
-    declared = {tag: kind.__module__ for tag, kind in kinds_of_events().items()}
-    return sorted(tag for tag, home in declared.items() if home in homes or home.rpartition(".")[0] in homes)
+    places = {tag: {kind.__module__ for kind in kinds} for tag, kinds in kinds_of_events().items()}
+    places = {tag: where | {module.rpartition(".")[0] for module in where} for tag, where in places.items()}
+    return sorted(tag for tag, where in places.items() if not where.isdisjoint(homes))
 
 
 def draw_scenes(whom: Whom, aim: Aim, until_ns: Nanoseconds, *, retries: bool) -> list[Table]:

@@ -31,22 +31,26 @@ TRIGGERS: dict[str, Trigger] = {
 """By the words that a file uses."""
 
 
-def kinds_of_events() -> dict[str, type[Event]]:
-    """All kinds of events that were declared, by their tags."""
+def kinds_of_events() -> dict[str, tuple[type[Event], ...]]:
+    """All kinds of events that were declared, by their tags; two versions of one protocol may share a tag."""
 
     def below(kind: type[Event]) -> Iterator[type[Event]]:
         for found in kind.__subclasses__():
             yield found
             yield from below(found)
 
-    return {str(kind.__struct_config__.tag): kind for kind in below(Event)}
+    kinds: dict[str, tuple[type[Event], ...]] = {}
+    for kind in below(Event):
+        tag = str(kind.__struct_config__.tag)
+        kinds[tag] = (*kinds.get(tag, ()), kind)
+    return kinds
 
 
 def once(world: Simulation, when: str, happened: Callable[[], None]) -> None:
     """Call back, once, right after the next event that this trigger means."""
     trigger = TRIGGERS.get(when, {when: _any})
     known = kinds_of_events()
-    kinds = {known[tag]: wanted for tag, wanted in trigger.items() if tag in known}
+    kinds = {kind: wanted for tag, wanted in trigger.items() for kind in known.get(tag, ())}
     waiting = True
 
     def sink(_: NodeId, time_ns: Nanoseconds, event: Event) -> None:
