@@ -79,7 +79,7 @@ def judge_by_zones(operations: Sequence[Operation]) -> Refuted | NotRefuted | No
     except _Conflict as conflict:
         if conflict.absence and key.erasures:
             return None
-        return Refuted(Witness(operations[0].key, conflict.operations, conflict.sentence))
+        return Refuted(key.witness(conflict))
 
 
 def _clearly_kept(operations: Sequence[Operation]) -> bool:
@@ -147,6 +147,8 @@ class _Key:
             elif self.writes.setdefault(o.value, o) is not o:
                 self.repeats = True
         self.erased = any(o.completed != NEVER for o in self.erasures)
+        self.happened: dict[Hashable, Operation] = {}
+        """The writes that took place for certain, as far as they have been followed."""
 
     def judge(self) -> bool:
         """Whether the key is cleared (else: cannot tell). Raises _Conflict where it is refuted."""
@@ -170,7 +172,7 @@ class _Key:
 
     def _happened(self) -> dict[Hashable, Operation]:
         """The writes that took place for certain: acknowledged, read, or expected by one that took place."""
-        happened = {v: w for v, w in self.writes.items() if w.completed != NEVER}
+        self.happened = happened = {v: w for v, w in self.writes.items() if w.completed != NEVER}
         asked: list[tuple[Hashable, Operation]] = [(v, group.first_end) for v, group in self.readers.items()]
         asked += [(w.expected, w) for w in happened.values() if _expects_value(w)]
         while asked:
@@ -262,6 +264,25 @@ class _Key:
         update = min(updates, key=lambda c: c.end)
         assert update.root is not None
         raise _Conflict(f"{told(update.root)}, although nothing had been written that it could update", update.root)
+
+    def witness(self, conflict: _Conflict) -> Witness:
+        """The conflict, and by whom it is known that its writes of unknown outcome took place."""
+        known, proofs = list(conflict.operations), []
+        for write in known:  # grows: who expected the value may be of unknown outcome too
+            if write.completed == NEVER and not any(o.op == "read" and o.answer == write.value for o in known):
+                by = self._seen_by(write)
+                proofs.append(f"; {deed(write)} took place, since {told(by)}")
+                if by not in known:
+                    known.append(by)
+        ordered = tuple(sorted(known, key=lambda o: o.invoked))
+        return Witness(ordered[0].key, ordered, conflict.sentence + "".join(proofs))
+
+    def _seen_by(self, write: Operation) -> Operation:
+        """Who first read the value of a write of unknown outcome that took place, or else replaced it."""
+        readers = self.readers.get(write.value)
+        if readers is not None:
+            return readers.first_end
+        return next(w for w in self.happened.values() if _expects_value(w) and w.expected == write.value)
 
     def _disorder(self, earlier: Operation, later: Operation) -> _Conflict:
         """`earlier` stands before `later` in one chain, but began after its end."""
