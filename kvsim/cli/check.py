@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 if TYPE_CHECKING:
-    from kvsim.check import Refuted, Verdict
+    from kvsim.check import Outage, Refuted, Verdict
     from kvsim.check.judges import Limited
     from kvsim.check.transactions import Isolation
     from kvsim.core.history import History
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 EXIT_REFUTED = 1
 EXIT_UNREADABLE = 2
 EXIT_UNKNOWN = 3
+_OUTAGES_SHOWN = 20
 _EXIT = {"not_refuted": 0, "refuted": EXIT_REFUTED, "unknown": EXIT_UNKNOWN}
 
 Level = StrEnum(
@@ -80,6 +81,13 @@ def check(
         float | None, typer.Option(min=0, help="convergence: the second from which on the store was quiet.")
     ] = None,
     time_limit: Annotated[str, typer.Option(help="How long to search before the verdict is unknown.")] = "10s",
+    outages: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DURATION",
+            help="List also the times of at least this length in which a client, or a range of keys, had no success.",
+        ),
+    ] = None,
     picture: Annotated[Path | None, typer.Option(help="Draw the witness as a timeline, .png or .svg.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
 ) -> None:
@@ -93,20 +101,17 @@ def check(
     from kvsim.check.judges import Limited
     from kvsim.core.history import HistoryError
 
-    if level is not None and all_levels:
-        raise typer.BadParameter("one level, or --all", param_hint="--level")
-    if picture is not None and all_levels:
-        raise typer.BadParameter("a picture is of one level; name it by --level", param_hint="--picture")
-    if level == "bounded-staleness" and (versions is None) == (seconds is None):
-        raise typer.BadParameter("bounded-staleness needs --versions or --seconds", param_hint="--level")
-    if picture is not None and picture.suffix not in (".png", ".svg"):
-        raise typer.BadParameter("the name ends in .png or .svg", param_hint="--picture")
+    _refuse_level(level, all_levels, bounds=2 - [versions, seconds].count(None))
+    _refuse_picture(picture, all_levels)
     after_ns = None if after is None else round(after * 1e9)
-    limited = Limited(_limit_s(time_limit), versions, seconds, after_ns)
+    limited = Limited(_duration_ns(time_limit, "--time-limit") / 1e9, versions, seconds, after_ns)
+    shortest_ns = None if outages is None else _duration_ns(outages, "--outages")
     found = _read(history, model)
     if level is None and not all_levels:
         level = Level["transactions" if _only_transactions(found) else "linearizable"]
-    about = {"history": str(history), "operations": _count(found)}
+    about: dict[str, Any] = {"history": str(history), "operations": _count(found)}
+    if shortest_ns is not None and json:
+        about["outages"] = [_outage_as_json(outage) for outage in _outages(found, shortest_ns)]
     if not about["operations"]:
         typer.echo(f"kvsim check: {history} holds no operations, so nothing was judged", err=True)
     try:
@@ -116,7 +121,23 @@ def check(
             code = _judge_one(about, found, level, limited, json, picture)
     except HistoryError as error:  # a transaction that is none
         _refuse(f"{history}, line {error.line}: {error.reason}")
+    if shortest_ns is not None and not json:
+        _print_outages(_outages(found, shortest_ns), outages or "")
     raise typer.Exit(code)
+
+
+def _refuse_level(level: Level | None, all_levels: bool, bounds: int) -> None:
+    if level is not None and all_levels:
+        raise typer.BadParameter("one level, or --all", param_hint="--level")
+    if level == "bounded-staleness" and bounds != 1:
+        raise typer.BadParameter("bounded-staleness needs --versions or --seconds", param_hint="--level")
+
+
+def _refuse_picture(picture: Path | None, all_levels: bool) -> None:
+    if picture is not None and all_levels:
+        raise typer.BadParameter("a picture is of one level; name it by --level", param_hint="--picture")
+    if picture is not None and picture.suffix not in (".png", ".svg"):
+        raise typer.BadParameter("the name ends in .png or .svg", param_hint="--picture")
 
 
 def _refuse(complaint: str) -> NoReturn:
@@ -124,13 +145,13 @@ def _refuse(complaint: str) -> NoReturn:
     raise typer.Exit(EXIT_UNREADABLE)
 
 
-def _limit_s(text: str) -> float:
+def _duration_ns(text: str, option: str) -> int:
     from kvsim.core.settings import duration_ns
 
     try:
-        return duration_ns(text) / 1e9
+        return duration_ns(text)
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--time-limit") from None
+        raise typer.BadParameter(str(error), param_hint=option) from None
 
 
 def _read(path: Path, model: Model | None) -> History:
@@ -319,6 +340,34 @@ def _print_all(about: dict[str, Any], levels: dict[str, Verdict], others: dict[s
         why = verdict.witness.sentence if isinstance(verdict, Refuted) else ""
         why = verdict.reason if isinstance(verdict, Undecided) else why
         console.print(Text.assemble("  ", _coloured(verdict.name), f": {name}", f": {why}" if why else ""))
+
+
+# ---- availability
+
+
+def _outages(history: History, shortest_ns: int) -> list[Outage]:
+    from kvsim.check import outages
+
+    return outages(history, shortest_ns)
+
+
+def _outage_as_json(outage: Outage) -> dict[str, Any]:
+    return {"of": outage.of, "begin_s": outage.begin_ns / 1e9, "end_s": outage.end_ns / 1e9, "asked": outage.asked}
+
+
+def _print_outages(found: list[Outage], shortest: str) -> None:
+    from rich.text import Text
+
+    from kvsim.check.wording import at, counted
+    from kvsim.core.settings import shown_duration
+
+    console = _console()
+    console.print(Text(f"availability: {counted(len(found), 'outage')} of {shortest} or longer"))
+    for outage in found[:_OUTAGES_SHOWN]:
+        lasted = f"{shown_duration(outage.length_ns)}, from {at(outage.begin_ns)} to {at(outage.end_ns)}"
+        console.print(Text(f"  {outage.of}: {lasted}; {counted(outage.asked, 'operation')} in vain"))
+    if len(found) > _OUTAGES_SHOWN:
+        console.print(Text(f"  and {len(found) - _OUTAGES_SHOWN:,} shorter ones; --json lists all"))
 
 
 # ---- the terminal

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from kvsim.check.availability import clients_of, key_range_of, longest_outage_ns
 from kvsim.check.durability import lost_writes
 from kvsim.check.staleness import staleness
 from kvsim.core.history import Operation
@@ -32,6 +33,12 @@ class Meaning(NamedTuple):
 METRICS: dict[str, Meaning] = {
     "throughput_ops_per_s": Meaning("1/s", "operations that succeeded in the measured part, a second", "higher"),
     "availability_share": Meaning("", "share of operations that were answered, a refused condition included", "higher"),
+    "client_outage_max_s": Meaning(
+        "s", "the longest time between two answers in which a client asked in vain", "lower"
+    ),
+    "key_range_outage_max_s": Meaning(
+        "s", "the same of all clients together, on one of four ranges that hold as many of the keys each", "lower"
+    ),
     **{
         f"{group}_latency_{name}_s": Meaning("s", f"{ORDINALS[name]} percentile of {group} latency", "lower")
         for group in GROUPS
@@ -77,12 +84,22 @@ def _all(seen: Observations) -> Iterator[tuple[str, float]]:
         yield "availability_share", _share(map(seen.answered, seen.measured), len(seen.measured))
         yield "unknown_share", _share((op.outcome == "info" for op in seen.measured), len(seen.measured))
     yield "throughput_ops_per_s", len(successes_ns(seen)) / seen.measured_s
+    yield from _outages(seen)
     yield from _latencies(seen)
     yield from _staleness(seen)
     yield from _costs(seen)
     yield from _kills(seen)
     yield from _stock(seen)
     yield from _recoveries(seen)
+
+
+def _outages(seen: Observations) -> Iterator[tuple[str, float]]:
+    found = [op for op in seen.measured if op.key is not None]
+    if found:
+        clients = clients_of(seen.history)
+        by_client = longest_outage_ns(found, lambda op: str(clients[op.process]), seen.answered)
+        yield "client_outage_max_s", by_client / 1e9
+        yield "key_range_outage_max_s", longest_outage_ns(found, key_range_of(found), seen.answered) / 1e9
 
 
 def successes_ns(seen: Observations) -> list[int]:

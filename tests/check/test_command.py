@@ -110,6 +110,21 @@ def test_bounds_are_asked_for_and_used(tmp_path: Path) -> None:
     assert judged(tmp_path, history, "--level", "convergence", "--after", "1")[0] == 3
 
 
+def test_outages_are_listed_beside_the_verdict(tmp_path: Path) -> None:
+    history = story("0 put 1 1 2\n0 put 2 3 4 fail\n0 put 3 5 6 fail\n0 put 4 7 8\n0 put 5 9 9.5 fail")
+    code, output = judged(tmp_path, history, "--outages", "1s")
+    assert code == 0
+    assert output.splitlines()[2:] == [
+        "availability: 2 outages of 1s or longer",
+        "  client 0: 3 s, from 3.000 s to 6.000 s; 2 operations in vain",
+        '  keys "x" to "x": 3 s, from 3.000 s to 6.000 s; 2 operations in vain',
+    ]
+    found = json.loads(judged(tmp_path, history, "--outages", "2s", "--all", "--json")[1])
+    assert found["outages"][0] == {"of": "client 0", "begin_s": 3.0, "end_s": 6.0, "asked": 2}
+    code, output = judged(tmp_path, history, "--outages", "long")
+    assert (code, "--outages" in output) == (2, True)
+
+
 def test_a_model_that_the_history_is_not_of_is_refused(tmp_path: Path) -> None:
     code, output = judged(tmp_path, story("0 create 1 1 2"), "--model", "register")
     assert (code, "line 1: create is no operation of the model register" in output) == (2, True)

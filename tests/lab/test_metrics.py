@@ -99,6 +99,20 @@ def test_costs_are_shared_out_over_answered_operations(seen: See) -> None:
     assert "disk_bytes_per_op" not in found
 
 
+def test_outages_are_by_client_across_its_processes_and_by_key_range(seen: See) -> None:
+    lines = [
+        (0, 0, 1, "ok", "put", "a", "v"),
+        (0, 10, 110, "info", "put", "a", "w"),
+        (7, 110, 210, "info", "read", "a", None),
+        (8, 210, 211, "ok", "read", "a", "v"),
+        (1, 60, 61, "ok", "read", "a", "v"),
+        (1, 70, 75, "fail", "cas", "a", "x"),
+    ]
+    found = measure(seen(lines, errors={6: "mismatch"}))
+    assert found["client_outage_max_s"] == 0.2
+    assert found["key_range_outage_max_s"] == pytest.approx(0.136, abs=0.015)
+
+
 def test_recovery_is_named_after_its_fault(seen: See) -> None:
     lines = [(i, i, i + 1, "ok", "put", "k", f"v{i}") for i in (*range(400), *range(600, 900))]
     found = measure(seen(lines, faults=[FaultWindow("crash", 400 * MS, 500 * MS)]))
