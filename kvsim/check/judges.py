@@ -11,7 +11,7 @@ from kvsim.check.linearizable import linearizable
 from kvsim.check.sequential import sequential
 from kvsim.check.sessions import ALL, session_guarantees
 from kvsim.check.staleness import bounded_staleness
-from kvsim.check.verdict import NotRefuted, Verdict
+from kvsim.check.verdict import NotRefuted, Refuted, Verdict
 from kvsim.check.worm import worm
 from kvsim.core.history import History
 
@@ -116,8 +116,13 @@ def consistency_levels(history: History, limited: Limited = DEFAULT) -> dict[str
 
 
 def strongest(verdicts: Mapping[str, Verdict]) -> list[str]:
-    """Of the levels that are not refuted, those that follow from no other."""
-    kept = [level for level, verdict in verdicts.items() if isinstance(verdict, NotRefuted)]
+    """Of the levels that are not refuted, nor any that follows from them, those that follow from no other.
+
+    Scans count for weaker levels alone, so a level may be refuted that follows from one that is not.
+    """
+    refuted = {level for level, verdict in verdicts.items() if isinstance(verdict, Refuted)}
+    unharmed = [level for level, verdict in verdicts.items() if isinstance(verdict, NotRefuted)]
+    kept = [level for level in unharmed if not refuted & _below(level)]
     weaker = {below for level in kept for below in _below(level)}
     return [level for level in kept if level not in weaker]
 

@@ -15,6 +15,10 @@ Edges: TypeAlias = dict[int, list[tuple[int, Act | None]]]
 """By act: the acts that come next, and the read that is the reason (None: session order or reads-from)."""
 
 
+COMPOUND = frozenset({"scan", "txn"})
+"""Operations that may read several keys at once."""
+
+
 class Contradiction(Exception):
     """One act must come both before and after another."""
 
@@ -81,8 +85,9 @@ class Order:
         for number in sequence:
             act = self.acts[number]
             past = list(pasts[self.sessions[act.session][act.place - 1].number] if act.place else nothing)
-            if act.source is not None:
-                past = list(map(max, past, pasts[act.source.number]))
+            for read in reads_at_once(self.sessions[act.session], act):
+                if read.source is not None:
+                    past = list(map(max, past, pasts[read.source.number]))
             past[act.session] = act.place + 1
             pasts[number] = past
         return pasts
@@ -148,15 +153,27 @@ class Order:
         return edges
 
 
+def reads_at_once(own: Sequence[Act], first: Act) -> Sequence[Act]:
+    """The acts of an operation that reads several keys at once, from the first of them; of any other act itself."""
+    if first.operation.op not in COMPOUND:
+        return (first,)
+    if first.place and own[first.place - 1].operation is first.operation:
+        return ()
+    return list(
+        itertools.takewhile(lambda act: act.operation is first.operation, itertools.islice(own, first.place, None))
+    )
+
+
 def causal_edges(sessions: Sequence[Sequence[Act]], acts: Sequence[Act]) -> Edges:
-    """Session order and reads-from."""
+    """Session order and reads-from; who reads several keys at once has seen the causes of all with the first."""
     edges: Edges = {}
     for own in sessions:
         for act, after in itertools.pairwise(own):
             edges.setdefault(act.number, []).append((after.number, None))
     for act in acts:
-        if act.source is not None:
-            edges.setdefault(act.source.number, []).append((act.number, None))
+        for read in reads_at_once(sessions[act.session], act):
+            if read.source is not None:
+                edges.setdefault(read.source.number, []).append((act.number, None))
     return edges
 
 

@@ -33,6 +33,8 @@ def in_words(way: Sequence[Act]) -> str:
     for a, b in itertools.pairwise(way):
         if b.source is a and a.session != b.session:
             parts.append(f"which was seen when {say(b, True)}")
+        elif a.session != b.session:
+            parts.append(f"which was seen when several keys were read at once and {say(b, True)}")
         else:
             parts.append(f"then in the same session {called(b)}")
     return ", ".join(parts)
@@ -61,6 +63,8 @@ def _reason(first: Act, second: Act, why: Act | None) -> str:
         return f"{called(first)}, then in the same session {called(second)}"
     if second.source is first:
         return f"{called(second)} returned {named(first)}"
+    if why is None and not second.is_write:
+        return f"{called(first)} was seen when several keys were read at once and {called(second)}"
     if why is None:
         return f"{called(first)} must come before {named(second)}"
     if why.source is second:

@@ -60,15 +60,16 @@ def judge_run(
     }
     if "convergence" in named:
         verdicts["convergence"] = convergence(seen.history, seen.phases.checked_ns)
-    if "exactly-once" in named and (verdict := _exactly_once(seen, evidence, "linearizable" in named)):
+    if "exactly-once" in named and (verdict := judge_retries(seen, evidence, "linearizable" in named)):
         verdicts["exactly-once"] = verdict
     if "worm" in named:
         verdicts["worm"] = worm(seen.history)
     return verdicts
 
 
-def _exactly_once(seen: Observations, evidence: Evidence, linearizable_reads: bool) -> Verdict | None:
-    """From the trace, the session tables, and a history without stale reads; None where there is none of these."""
+def judge_retries(seen: Observations, evidence: Evidence, linearizable_reads: bool) -> Verdict | None:
+    """Whether operations took effect once: from the trace, the session tables, and a history without stale reads; None
+    where there is none of these."""
     witness = evidence.applied.witness if evidence.applied is not None else None
     if witness := witness or remembered_twice(evidence.session_tables):
         return Refuted(witness)
@@ -117,7 +118,7 @@ def _satisfied(runs: Iterable[tuple[str, Mapping[str, Verdict]]]) -> dict[str, l
         levels = kept.setdefault(point, {level: verdicts[level] for level in IMPLIES if level in verdicts})
         for level in list(levels):
             if level in verdicts and not isinstance(verdicts[level], NotRefuted):
-                del levels[level]
+                levels[level] = verdicts[level]
     return {point: strongest(levels) for point, levels in kept.items()}
 
 

@@ -13,6 +13,7 @@ from benchmarks.judges import old_reads, shifted
 from kvsim.check import NotRefuted, Refuted, Undecided
 from kvsim.check.causal import causal, causal_convergence, causal_memory
 from kvsim.check.forced_order import ForcedOrder
+from kvsim.check.judges import IMPLIES, JUDGES, Limited, consistency_levels, strongest
 from kvsim.check.linearizable import linearizable
 from kvsim.check.reads_from import Act, _Readings
 from kvsim.check.search import Limits
@@ -270,6 +271,15 @@ def test_stronger_levels_imply_weaker_ones(seed: int, count: int) -> None:
     assert kept[causal] or not (kept[causal_memory] or kept[causal_convergence])
 
 
+@settings(max_examples=300, deadline=None)
+@given(SEEDS, st.integers(3, 7), st.booleans())
+def test_all_levels_at_once_are_judged_as_each_alone(seed: int, count: int, pairs: bool) -> None:
+    """Also where several keys are read at once, which counts for some levels alone."""
+    history = made_up(Random(seed), count, 3, 2, pairs)
+    together = {level: verdict.name for level, verdict in consistency_levels(history).items()}
+    assert together == {level: JUDGES[level].judge(history, Limited()).name for level in IMPLIES}
+
+
 # ---- long histories whose order is for the judge to find
 
 
@@ -333,6 +343,24 @@ def test_a_causal_witness_tells_how_the_newer_write_came_to_the_reader() -> None
         'session process 1\'s write of 3 to "x", which was seen when process 2 read 3 from "x" at 10.000 s, then in '
         'the same session process 2 read 1 from "x" at 12.000 s'
     )
+
+
+def test_a_causal_witness_tells_of_keys_that_were_read_at_once() -> None:
+    recorder = Recorder()
+    for at, key in enumerate("xy"):
+        recorder.invoke(0, 2 * at, "put", key, 1)
+        recorder.complete(0, 2 * at + 1, "ok")
+    recorder.invoke(1, 5, "txn", None, [["r", "x", None], ["r", "y", None]])
+    recorder.complete(1, 6, "ok", [["r", "x", None], ["r", "y", 1]])
+    verdict = causal(recorder.history)
+    assert isinstance(verdict, Refuted)
+    assert verdict.witness.sentence.endswith(
+        ', then in the same session process 0\'s write of 1 to "y", which was seen when several keys were read at once '
+        'and process 1\'s transaction found no "x"'
+    )
+    assert strongest(consistency_levels(recorder.history)) == [
+        "read-your-writes", "monotonic-reads", "writes-follow-reads",
+    ]  # fmt: skip
 
 
 def test_a_session_witness_names_the_guarantee() -> None:
