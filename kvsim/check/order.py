@@ -159,9 +159,8 @@ def reads_at_once(own: Sequence[Act], first: Act) -> Sequence[Act]:
         return (first,)
     if first.place and own[first.place - 1].operation is first.operation:
         return ()
-    return list(
-        itertools.takewhile(lambda act: act.operation is first.operation, itertools.islice(own, first.place, None))
-    )
+    rest = (own[place] for place in range(first.place, len(own)))
+    return list(itertools.takewhile(lambda act: act.operation is first.operation, rest))
 
 
 def causal_edges(sessions: Sequence[Sequence[Act]], acts: Sequence[Act]) -> Edges:
