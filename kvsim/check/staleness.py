@@ -83,7 +83,8 @@ class _Counts:
 
 
 def staleness(history: History) -> list[int]:
-    """Of each answered read, in the order in which they began, how many nanoseconds it was behind (0: fresh).
+    """Of each answered read, in the order in which they began, how many nanoseconds it was behind (0: fresh). One that
+    began in the very nanosecond of an acknowledgement, and after it, is 1 behind when it missed that write.
 
     A value that nobody is known to have written counts as fresh: it is wrong, not old. Deletes count as writes of
     absence. O(n log n).
@@ -118,14 +119,14 @@ class _Key:
         self.first_end.reverse()
 
     def behind_ns(self, read: Operation) -> int:
-        """How long the returned value had been replaced when the read began."""
+        """How long the returned value had been replaced when the read began; at least 1 if it had been."""
         ended = self.ended(read)
         if ended == NEVER:
             return 0
         i = bisect_right(self.begins, ended)
         if i == len(self.begins) or self.first_end[i].completed > read.invoked:
             return 0
-        return max(0, read.invoked_ns - (self.first_end[i].completed_ns or 0))
+        return max(1, read.invoked_ns - (self.first_end[i].completed_ns or 0))
 
     def first_newer(self, read: Operation) -> Operation:
         """The first write to be acknowledged of those newer than what a stale read returned."""

@@ -41,8 +41,11 @@ def problem(folder: Path, text: str, name: str = "mine.py") -> str:
     return str(refused.value)
 
 
-def test_a_hunt_refutes_the_first_version(tmp_path: Path) -> None:
-    assert "convergence refuted in run " in problem(tmp_path, FIRST)
+def test_a_hunt_refutes_the_first_version_in_the_run_that_the_page_names(tmp_path: Path) -> None:
+    found = re.search(r"convergence refuted in run (\d+): .*", problem(tmp_path, FIRST))
+    assert found is not None
+    assert found[0] in PAGE, "when the hunt draws otherwise, the page needs new figures"
+    assert f"--seed {found[1]} --runs 1\nconvergence refuted" in PAGE
 
 
 def test_the_students_own_test_passes_with_the_cure(folder: Path) -> None:

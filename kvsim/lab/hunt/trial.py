@@ -15,6 +15,7 @@ from kvsim.check.verdict import Refuted, Undecided, Verdict, Witness
 from kvsim.core.host import DiskError
 from kvsim.core.message import MILLISECOND, SECOND, Nanoseconds
 from kvsim.core.node import Node
+from kvsim.core.stock import remembered_by
 from kvsim.core.trace import Entry
 from kvsim.lab.client_trace import ClientTrace
 from kvsim.lab.experiment import Setup
@@ -23,6 +24,7 @@ from kvsim.lab.hunt.case import Case, script_of
 from kvsim.lab.hunt.invariants import InvariantWatch
 from kvsim.lab.hunt.watchdog import Stuck, place_of_error, watched
 from kvsim.lab.observations import Observations
+from kvsim.lab.promises import Evidence, judge_retries
 from kvsim.lab.run import Run, SimStage, TraceFile, judged, stock_of
 from kvsim.lab.story import Story, difference
 from kvsim.sim.faults import ROLES, Window
@@ -103,7 +105,8 @@ def play(
     seen = story.seen(difference(*stage.counts), stock_of(world))
     script = script_of(seen.history, story.clients.sent, seen.phases.workload_ns)
     failures = tuple(f"{node}: {error!r}" for node, error in world.failures)
-    verdicts = judge(setup, seen, story.windows, bool(failures))
+    tables = {node: remembered_by(world.hosts[node].node) for node in setup.cluster.data}
+    verdicts = judge(setup, seen, story.windows, bool(failures), Evidence(None, tables))
     findings = [
         *_defects(world),
         *(
@@ -124,7 +127,9 @@ def play(
     )
 
 
-def judge(setup: Setup, seen: Observations, windows: list[Window], failed: bool) -> dict[str, Verdict]:
+def judge(
+    setup: Setup, seen: Observations, windows: list[Window], failed: bool, evidence: Evidence
+) -> dict[str, Verdict]:
     """The verdicts of the judges that the promises name; and of progress, where no memory is all that a store has.
 
     `failed`: some node stopped for good, so that nobody can expect progress.
@@ -132,12 +137,16 @@ def judge(setup: Setup, seen: Observations, windows: list[Window], failed: bool)
     verdicts: dict[str, Verdict] = {}
     healed_ns = max([window.end_ns for window in windows], default=0)
     is_healed = healed_ns < seen.phases.checked_ns and all(window.struck for window in windows)
-    for name in dict.fromkeys(promise.judge for promise in setup.design.promises() if promise.judge):
+    named = dict.fromkeys(promise.judge for promise in setup.design.promises() if promise.judge)
+    for name in named:
         if name == "convergence":
             if is_healed:
                 verdicts[name] = JUDGES[name].judge(seen.history, Limited(after_ns=seen.phases.checked_ns))
         elif name == "durability":
             verdicts[name] = durability(seen.final_history())
+        elif name == "exactly-once":
+            if verdict := judge_retries(seen, evidence, "linearizable" in named):
+                verdicts[name] = verdict
         else:
             verdicts[name] = JUDGES[name].judge(seen.history, Limited(JUDGE_LIMIT_S))
     if is_healed and setup.design.durability == "disk" and not failed:
