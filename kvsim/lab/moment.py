@@ -30,7 +30,7 @@ from kvsim.lab.run import SimStage
 from kvsim.lab.story import Story
 from kvsim.sim.events import Delivered, Dropped
 from kvsim.sim.host import Life
-from kvsim.sim.link import Packet
+from kvsim.sim.packet import Packet
 from kvsim.sim.world import World
 from kvsim.strategies.catalogue import assemble
 from kvsim.workload.source import token_of

@@ -34,11 +34,9 @@ from kvsim.sim.events import (
     Restarted,
     TimerFired,
 )
-from kvsim.sim.link import Packet
 from kvsim.sim.network import Network
+from kvsim.sim.packet import STREAM, Packet
 from kvsim.sim.settings import ClockSettings, MachineSettings
-
-STREAM = Channel.STREAM  # a name of its own, since a look-up in an Enum is slow and each message needs one
 
 LOOK_NS = 10 * MILLISECOND
 """How often a machine whose memory has a limit looks at what its node holds."""

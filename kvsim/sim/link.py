@@ -11,53 +11,20 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-import msgspec
 from simpy.events import NORMAL
 
 from kvsim.core.chance import Chance
 from kvsim.core.message import DATAGRAM_LIMIT_BYTES, Channel, Envelope, Nanoseconds, NodeId, tag_of
 from kvsim.sim.events import Dropped, Retransmitted, Sent
+from kvsim.sim.packet import STREAM, Deliver, Drop, Packet, Verdict
 from kvsim.transport.frames import HEADER_BYTES
 
 if TYPE_CHECKING:
     from kvsim.sim.network import Network
 
 
-STREAM = Channel.STREAM
-
-
 MARKS = 16
 """Into so many parts the bytes are divided that a stream may have under way, to tell when there are too many."""
-
-
-class Packet(msgspec.Struct):
-    """A message on its way. The garbage collector must know of it: it leads to the whole world, which else would stay
-    for ever where it ends with a message under way."""
-
-    link: Link
-    envelope: Envelope[Any]
-    size_bytes: int
-    """With the frame's header."""
-    sent_ns: Nanoseconds
-    epoch: int
-    """Which of the streams that the two ends have had one after the other."""
-    channel: Channel = STREAM
-    lost: bool = False
-    again_after_ns: Nanoseconds | None = None
-
-
-class Deliver(NamedTuple):
-    """A verdict: the packet goes on, so much later."""
-
-    after_ns: Nanoseconds
-    again_after_ns: Nanoseconds | None = None
-    """A datagram arrives a second time, so much after the first."""
-
-
-class Drop(NamedTuple):
-    """A verdict: the network loses the packet."""
-
-    reason: str
 
 
 class Nuisance(NamedTuple):
@@ -69,9 +36,6 @@ class Nuisance(NamedTuple):
     corrupt: float = 0.0
 
 
-Verdict = Deliver | Drop | None
-"""What a fault makes of a packet. None: it has no opinion, and the next one is asked."""
-Rule = Callable[[Packet], Verdict]
 Way = tuple[tuple["Pipe | None", Callable[[], Nanoseconds]], ...]
 """The links that a message passes, one after the other: what it queues for, and how long it travels."""
 

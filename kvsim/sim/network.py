@@ -10,7 +10,8 @@ from kvsim.core.chance import Chance
 from kvsim.core.message import Codec, Nanoseconds, NodeId
 from kvsim.sim.engine import Engine
 from kvsim.sim.events import Observer
-from kvsim.sim.link import Endpoint, Link, Nuisance, Pipe, Rule, Way
+from kvsim.sim.link import Endpoint, Link, Nuisance, Pipe, Way
+from kvsim.sim.packet import Rule
 from kvsim.sim.places import Hop, Place, Places
 from kvsim.sim.settings import NetworkSettings
 from kvsim.sim.special_links import KindLink, Loopback, RoutedLink

@@ -8,8 +8,8 @@ from typing import Any
 from kvsim.core.message import Channel, Envelope, Nanoseconds, NodeId, tag_of
 from kvsim.sim.engine import Engine, Timer
 from kvsim.sim.events import Delivered, PeerLost
-from kvsim.sim.link import Packet
 from kvsim.sim.network import Network
+from kvsim.sim.packet import Packet
 
 
 class Port:

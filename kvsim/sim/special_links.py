@@ -8,7 +8,8 @@ from simpy.events import NORMAL
 
 from kvsim.core.chance import Chance
 from kvsim.core.message import Channel, Envelope, tag_of
-from kvsim.sim.link import Endpoint, Link, Packet
+from kvsim.sim.link import Endpoint, Link
+from kvsim.sim.packet import Packet
 from kvsim.transport.frames import HEADER_BYTES
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import msgspec
 
 from kvsim.core.message import SECOND, Nanoseconds, NodeId
 from kvsim.sim.faults import cut_between
-from kvsim.sim.link import Rule
+from kvsim.sim.packet import Rule
 from kvsim.sim.settings import DiskSettings, MachineSettings, NetworkSettings, WorldSettings
 from kvsim.sim.world import Simulation
 from kvsim.testing.harness import Build, Options

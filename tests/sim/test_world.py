@@ -9,7 +9,7 @@ import pytest
 from kvsim.core.message import Envelope, NodeId
 from kvsim.core.operation import Found, Perform, Put, Read, RequestId, Written
 from kvsim.sim.faults import Crash, install
-from kvsim.sim.link import Packet
+from kvsim.sim.packet import Packet
 from kvsim.sim.settings import WorldSettings
 from kvsim.sim.world import World
 from kvsim.strategies.catalogue import cluster_of, read_design

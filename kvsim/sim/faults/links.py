@@ -15,7 +15,8 @@ from kvsim.core.chance import Chance
 from kvsim.core.message import NodeId
 from kvsim.sim.distributions import Duration, Positive
 from kvsim.sim.faults.base import ZONE, Lasting, NodeFault, Struck, Target, drawn, find, find_all
-from kvsim.sim.link import Deliver, Drop, Packet, Pipe, Rule, Verdict
+from kvsim.sim.link import Pipe
+from kvsim.sim.packet import Deliver, Drop, Packet, Rule, Verdict
 from kvsim.sim.settings import Share
 
 if TYPE_CHECKING:
