@@ -78,6 +78,19 @@ TEXTBOOK = {
         [(0, 1, 2, "ok", [["w", "x", 1]]), (1, 3, 4, "ok", [["w", "x", 2]]), (2, 5, 6, "ok", [["r", "x", 1]])],
         "strong-session-serializable", {"G-single-realtime"},
     ),
+    "dirty update: a committed element on top of an aborted one (Kingsbury and Alvaro 2020)": (
+        [(0, 1, 2, "fail", [["append", "x", 1]]), (1, 3, 4, "ok", [["append", "x", 2]]),
+         (2, 5, 6, "ok", [["r", "x", [1, 2]]])],
+        "read-uncommitted", {"G1a", "dirty-update"},
+    ),
+    "incompatible orders of one list (Kingsbury and Alvaro 2020)": (
+        [(0, 1, 2, "ok", [["append", "x", 1]]), (1, 1.5, 4, "ok", [["append", "x", 2]]),
+         (2, 5, 6, "ok", [["r", "x", [1, 2]]]), (3, 5.5, 7, "ok", [["r", "x", [2, 1]]])],
+        "read-uncommitted", {"incompatible-order"},
+    ),
+    "internal: a transaction does not see its own append (Kingsbury and Alvaro 2020)": (
+        [(0, 1, 2, "ok", [["append", "x", 1], ["r", "x", []]])], "consistent-view", {"internal"},
+    ),
     "one after the other": (
         [(0, 1, 2, "ok", [["append", "x", 1]]), (1, 3, 4, "ok", [["r", "x", [1]], ["append", "x", 2]])],
         "strict-serializable", set(),
