@@ -69,35 +69,33 @@ class Row(msgspec.Struct, frozen=True):
     hunted: Found
 
 
-def by_explore(bug: Planted, limit_s: float) -> Found:
+def by_explore(bug: Planted, folder: Path, limit_s: float) -> Found:
     """Explore the mistake in its world."""
-    with tempfile.TemporaryDirectory() as folder:
-        found = look_for(bug, Path(folder), limit_s)
-        if found.story is None:
-            return Found(found.counts.schedules, found.seconds)
-        path = found.story.path
-        text = story(found.world, found.beginning, path, found.story.sentence, f"{bug.protocol}: {bug.name}")
-        kept = FOLDER / bug.protocol / bug.name
-        kept.mkdir(parents=True, exist_ok=True)
-        (kept / "explored.md").write_text(text, encoding="utf-8")
-        return Found(found.counts.schedules + 1, found.seconds, len(path), found.story.sentence)
+    found = look_for(bug, folder, limit_s)
+    if found.story is None:
+        return Found(found.counts.schedules, found.seconds)
+    path = found.story.path
+    text = story(found.world, found.beginning, path, found.story.sentence, f"{bug.protocol}: {bug.name}")
+    kept = FOLDER / bug.protocol / bug.name
+    kept.mkdir(parents=True, exist_ok=True)
+    (kept / "explored.md").write_text(text, encoding="utf-8")
+    return Found(found.counts.schedules + 1, found.seconds, len(path), found.story.sentence)
 
 
-def by_hunt(bug: Planted, limit_s: float) -> Found:
+def by_hunt(bug: Planted, folder: Path, limit_s: float) -> Found:
     """Hunt the mistake as its author would."""
-    with tempfile.TemporaryDirectory() as folder:
-        experiment = hunted(bug, Path(folder))
-        begun_s, runs, took_s = time.process_time(), 0, 0.0
-        while took_s < limit_s:
-            case = draw_case(experiment, runs)
-            findings = play(case).findings
-            runs, took_s = runs + 1, time.process_time() - begun_s
-            if findings:
-                shrunk = shrink(case, findings[0], limit_s=SHRINK_S)
-                note = f"Found with seed {runs - 1}, and shrunk by playing {shrunk.tries:,} others."
-                kept = keep(shrunk.case, shrunk.finding, FOLDER / bug.protocol / bug.name / "hunted", bug.name, note)
-                return Found(runs, took_s, len(kept.steps), shrunk.finding.sentence)
-        return Found(runs, took_s)
+    experiment = hunted(bug, folder)
+    begun_s, runs, took_s = time.process_time(), 0, 0.0
+    while took_s < limit_s:
+        case = draw_case(experiment, runs)
+        findings = play(case).findings
+        runs, took_s = runs + 1, time.process_time() - begun_s
+        if findings:
+            shrunk = shrink(case, findings[0], limit_s=SHRINK_S)
+            note = f"Found with seed {runs - 1}, and shrunk by playing {shrunk.tries:,} others."
+            kept = keep(shrunk.case, shrunk.finding, FOLDER / bug.protocol / bug.name / "hunted", bug.name, note)
+            return Found(runs, took_s, len(kept.steps), shrunk.finding.sentence)
+    return Found(runs, took_s)
 
 
 def look_for_both(bug: Planted, limit_s: float, key: str) -> Row:
@@ -105,7 +103,8 @@ def look_for_both(bug: Planted, limit_s: float, key: str) -> Row:
     file = FOLDER / bug.protocol / bug.name / f"{key}.json"
     if file.is_file():
         return msgspec.json.decode(file.read_bytes(), type=Row)
-    row = Row(by_explore(bug, limit_s), by_hunt(bug, limit_s))
+    with tempfile.TemporaryDirectory() as folder:
+        row = Row(by_explore(bug, Path(folder), limit_s), by_hunt(bug, Path(folder), limit_s))
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(msgspec.json.encode(row))
     return row
