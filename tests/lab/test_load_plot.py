@@ -20,7 +20,7 @@ def test_the_busiest_node_is_drawn_as_high_as_it_is_and_wider_than_a_pixel(nodes
     )
     drawn = figure(4.2, 2.4)
     axes = drawn.subplots()
-    _panel(axes, SimpleNamespace(title=""), seen, nodes > 10)  # type: ignore[arg-type]
+    _panel(axes, "", seen, nodes > 10)
     drawn.canvas.draw()
     if nodes > BARS_AT_MOST:
         ranks, heights = axes.lines[0].get_data()

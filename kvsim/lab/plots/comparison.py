@@ -7,22 +7,11 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 
-from kvsim.lab.expect import Measured
+from kvsim.lab.expect import Measured, Where
 from kvsim.lab.grid import Vary, shown
 from kvsim.lab.metrics import METRICS
-from kvsim.lab.plots.style import (
-    LINES_AT_MOST,
-    Plot,
-    Scale,
-    figure,
-    grid,
-    legend_below,
-    look,
-    save,
-    some,
-    tell,
-    time_scale,
-)
+from kvsim.lab.plots.choice import choose
+from kvsim.lab.plots.style import LINES_AT_MOST, Plot, Scale, figure, grid, legend_below, look, save, tell, time_scale
 from kvsim.lab.report import Report
 from kvsim.lab.shown import base_name, metric_title, within_range
 from kvsim.lab.statistics import Estimate, estimate
@@ -43,15 +32,15 @@ def _draw_axis(report: Report, folder: Path, axis: Vary) -> Plot:
     drawn = figure(max(2.75 * columns + 0.3, 4.2), 2.35 * rows + 0.5)
     panels = drawn.subplots(rows, columns, squeeze=False)
     every = _lines(report.points, axis)
-    lines = {label: every[label] for label in some(list(every), LINES_AT_MOST)}
-    subset = "" if len(lines) == len(every) else f"{len(lines)} of {len(every)} lines"
+    chosen = choose(list(every), LINES_AT_MOST, "lines")
+    lines = {chosen.title(rest): every[rest] for rest in chosen.wheres}
     for at, axes in enumerate(panels.flat):
         if at < len(metrics):
             _panel(axes, axis, metrics[at], lines)
         else:
             axes.set_visible(False)
     legend_below(drawn, panels[0][0])
-    tell(drawn, subset)
+    tell(drawn, chosen.subset)
     several = report.experiment.seeds > 1
     caption = (
         "What changes with "
@@ -61,18 +50,16 @@ def _draw_axis(report: Report, folder: Path, axis: Vary) -> Plot:
             if several
             else f"; one seed ({report.seed}), so there are no intervals."
         )
-        + (f" {subset} are shown, evenly spread." if subset else "")
+        + (f" Shown: {chosen.subset}." if chosen.subset else "")
     )
     return save(drawn, folder, f"compare-{axis.name}", f"Compared by {axis.name}", caption)
 
 
-def _lines(points: list[Measured], axis: Vary) -> dict[str, dict[str, Measured]]:
+def _lines(points: list[Measured], axis: Vary) -> dict[Where, dict[str, Measured]]:
     """By the values of the other axes: the point at each value of this one."""
-    lines: dict[str, dict[str, Measured]] = {}
+    lines: dict[Where, dict[str, Measured]] = {}
     for point in points:
-        rest = ", ".join(
-            value if name == "variant" else f"{name} = {value}" for name, value in point.where if name != axis.name
-        )
+        rest = tuple((name, value) for name, value in point.where if name != axis.name)
         lines.setdefault(rest, {})[dict(point.where)[axis.name]] = point
     return lines
 

@@ -7,34 +7,25 @@ from pathlib import Path
 from matplotlib.axes import Axes
 
 from kvsim.lab.metrics import GROUPS, latencies_ns
-from kvsim.lab.plots.style import (
-    POINTS_AT_MOST,
-    Plot,
-    figure,
-    how_many,
-    legend_below,
-    look,
-    plain_numbers,
-    save,
-    some,
-    tell,
-    time_scale,
-)
+from kvsim.lab.plots.choice import choose_setups
+from kvsim.lab.plots.style import Plot, figure, legend_below, look, plain_numbers, save, tell, time_scale
 from kvsim.lab.report import Report
 
 STEPS = 400
 """Points of a line; more cannot be seen."""
+OPERATIONS_AT_LEAST = 10
+"""Fewer make no distribution."""
 
 
 def draw_latency(report: Report, folder: Path) -> list[Plot]:
-    """One panel for each kind of operation; nothing where nothing succeeded."""
+    """One panel for each kind of operation; nothing where hardly anything succeeded."""
     by_group: dict[str, list[tuple[int, str, list[int]]]] = {}
-    setups = some(report.experiment.setups, POINTS_AT_MOST)
+    setups, chosen = choose_setups(report.experiment.setups)
     for number, setup in enumerate(setups):
         for group in GROUPS:
             pooled = sorted(ns for run in report.runs_of(setup) for ns in latencies_ns(run.seen, group))
-            if pooled:
-                by_group.setdefault(group, []).append((number, setup.title or group, pooled))
+            if len(pooled) >= OPERATIONS_AT_LEAST:
+                by_group.setdefault(group, []).append((number, chosen.title(setup.where) or group, pooled))
     if not by_group:
         return []
     drawn = figure(3.6 * len(by_group) + 0.4, 3.7)
@@ -51,11 +42,10 @@ def draw_latency(report: Report, folder: Path) -> list[Plot]:
         axes.set_title(f"{group}s")
         axes.set_xlabel(f"latency ({unit}, logarithmic)")
         axes.set_ylim(0, 1.02)
-    panels[0].set_ylabel("share of operations answered by then")
+    panels[0].set_ylabel("share answered by then,\nof the operations that succeeded")
     legend_below(drawn, max(panels, key=lambda axes: len(axes.get_lines())))
-    subset = how_many(setups, report.experiment.setups)
-    tell(drawn, subset)
-    more = f" {subset} are shown." if subset else ""
+    tell(drawn, chosen.subset)
+    more = f" Shown: {chosen.subset}." if chosen.subset else ""
     caption = (
         "Left is faster; a long flat end is a slow tail. Successful operations of the measured part, all seeds." + more
     )

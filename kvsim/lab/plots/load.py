@@ -7,9 +7,9 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 
-from kvsim.lab.experiment import Setup
 from kvsim.lab.observations import Observations
-from kvsim.lab.plots.style import COLOURS, GREY, POINTS_AT_MOST, Plot, figure, grid, how_many, save, some, tell
+from kvsim.lab.plots.choice import choose_setups
+from kvsim.lab.plots.style import COLOURS, GREY, Plot, figure, grid, save, tell
 from kvsim.lab.report import Report
 
 TITLE_CHARACTERS = 24
@@ -22,8 +22,8 @@ BARS_AT_MOST = 100
 
 def draw_load(report: Report, folder: Path) -> list[Plot]:
     """Small multiples; nothing where the world did not count."""
-    chosen = some(report.experiment.setups, POINTS_AT_MOST)
-    setups = [setup for setup in chosen if sum(report.runs_of(setup)[0].seen.costs.load_by_node.values())]
+    candidates, chosen = choose_setups(report.experiment.setups)
+    setups = [setup for setup in candidates if sum(report.runs_of(setup)[0].seen.costs.load_by_node.values())]
     if not setups:
         return []
     rows, columns = grid(len(setups))
@@ -35,20 +35,19 @@ def draw_load(report: Report, folder: Path) -> list[Plot]:
         if at >= len(setups):
             axes.set_visible(False)
             continue
-        _panel(axes, setups[at], report.runs_of(setups[at])[0].seen, many)
-    for axes in panels.flat[max(0, len(setups) - columns) : len(setups)]:  # the lowest of each column
+        _panel(axes, chosen.title(setups[at].where), report.runs_of(setups[at])[0].seen, many)
         axes.tick_params(axis="x", labelbottom=True)
+    for axes in panels.flat[max(0, len(setups) - columns) : len(setups)]:  # the lowest of each column
         axes.set_xlabel(_across(nodes))
     for axes in panels[:, 0] if many else ():
         axes.set_ylabel("messages a second")
-    subset = how_many(setups, report.experiment.setups)
-    tell(drawn, subset, "dashed line: mean of the ServerData")
-    which = f" {subset} are shown." if subset else ""
+    tell(drawn, chosen.subset, f"seed {report.seed}", "dashed line: mean of the ServerData")
+    which = f" Shown: {chosen.subset}." if chosen.subset else ""
     caption = "Even bars are a balanced load; the dashed line is the mean of the ServerData. Measured part, "
     return [save(drawn, folder, "load", "Load by node", f"{caption}seed {report.seed}.{which}")]
 
 
-def _panel(axes: Axes, setup: Setup, seen: Observations, many: bool) -> None:
+def _panel(axes: Axes, title: str, seen: Observations, many: bool) -> None:
     load = {node: count / seen.measured_s for node, count in seen.costs.load_by_node.items()}
     data = [load[name] for name in seen.cluster.data]
     mean = sum(data) / len(data)
@@ -69,9 +68,8 @@ def _panel(axes: Axes, setup: Setup, seen: Observations, many: bool) -> None:
         axes.locator_params(axis="x", nbins=4)
         axes.tick_params(axis="y", labelsize=8)
         axes.grid(visible=False, axis="y")
-    together = setup.title.replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
-    title = textwrap.fill(together or "load", TITLE_CHARACTERS)
-    axes.set_title(title, fontsize=8.5 if len(setup.title) > 20 else 10)
+    together = title.replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
+    axes.set_title(textwrap.fill(together or "load", TITLE_CHARACTERS), fontsize=8.5 if len(title) > 20 else 10)
 
 
 def _across(nodes: int) -> str:

@@ -7,19 +7,8 @@ from pathlib import Path
 from matplotlib.axes import Axes
 
 from kvsim.lab.metrics import stale_reads_ns
-from kvsim.lab.plots.style import (
-    POINTS_AT_MOST,
-    Plot,
-    figure,
-    how_many,
-    legend_below,
-    look,
-    plain_numbers,
-    save,
-    some,
-    tell,
-    time_scale,
-)
+from kvsim.lab.plots.choice import choose_setups
+from kvsim.lab.plots.style import Plot, figure, legend_below, look, plain_numbers, save, tell, time_scale
 from kvsim.lab.report import Report, labelled
 
 Line = tuple[int, str, list[float], float]
@@ -29,25 +18,24 @@ Line = tuple[int, str, list[float], float]
 def draw_staleness(report: Report, folder: Path) -> list[Plot]:
     """Two panels; nothing where every read was fresh."""
     lines: list[Line] = []
-    setups = some(report.experiment.setups, POINTS_AT_MOST)
+    setups, chosen = choose_setups(report.experiment.setups)
     for number, setup in enumerate(setups):
         behind = [by_ns for run in report.runs_of(setup) for _, by_ns in stale_reads_ns(run.seen)]
         if behind:
             stale = sorted(by_ns / 1e9 for by_ns in behind if by_ns)
             share = report.estimates[labelled("stale_read_share", setup.label)].mean
-            lines.append((number, setup.title or "all reads", stale, share))
+            lines.append((number, chosen.title(setup.where) or "all reads", stale, share))
     if not any(stale for _, _, stale, _ in lines):
         return []
     drawn = figure(7.6, 3.6)
     shares, times = drawn.subplots(1, 2)
     _shares(shares, lines)
     _times(times, lines)
-    subset = how_many(setups, report.experiment.setups)
-    tell(drawn, subset)
+    tell(drawn, chosen.subset)
     caption = (
         "Left: the share of reads that missed a write acknowledged before they began, the mean over the seeds. Right: "
         "of those, the share that was behind by at least so long (since the first missed write was acknowledged). "
-        "Measured part, all seeds." + (f" {subset} are shown." if subset else "")
+        "Measured part, all seeds." + (f" Shown: {chosen.subset}." if chosen.subset else "")
     )
     if any(stale for _, _, stale, _ in lines[1:]):
         legend_below(drawn, times)

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-
-T = TypeVar("T")
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8F7700")
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (3, 1)), (0, (1, 3)))
@@ -22,8 +20,6 @@ GREY = "#555555"
 FAULT = "#F0C9B8"
 LINES_AT_MOST = len(COLOURS)
 """More lines than this in one panel, and nobody tells them apart."""
-POINTS_AT_MOST = 6
-"""Of more points all pictures of an experiment show the same ones, evenly spread."""
 
 RC: Any = {
     "svg.hashsalt": "kvsim",
@@ -87,8 +83,8 @@ def save(drawn: Figure, folder: Path, name: str, title: str, caption: str) -> Pl
 
 
 def grid(panels: int, columns: int = 3) -> tuple[int, int]:
-    """Rows and columns for small multiples."""
-    columns = min(columns, panels)
+    """Rows and columns for small multiples; four are two by two, as three would leave a row nearly empty."""
+    columns = 2 if panels == 4 else min(columns, panels)
     return -(-panels // columns), columns
 
 
@@ -139,21 +135,9 @@ def tell(drawn: Figure, *sentences: str) -> None:
         drawn.suptitle(said, fontsize=8, color=GREY, x=0.01, ha="left")
 
 
-def how_many(shown: Sequence[object], every: Sequence[object]) -> str:
-    """`9 of 12 points`; empty where all are shown."""
-    return "" if len(shown) == len(every) else f"{len(shown)} of {len(every)} points"
-
-
 def legend_below(drawn: Figure, axes: Axes) -> None:
     """One legend for all panels, under them, as wide as the labels let it be."""
     handles, labels = axes.get_legend_handles_labels()
     if len(labels) > 1:
         columns = int(drawn.get_figwidth() * 12 / (max(map(len, labels)) + 9))
         drawn.legend(handles, labels, loc="outside lower center", ncols=max(1, min(columns, len(labels))))
-
-
-def some(items: Sequence[T], most: int) -> list[T]:
-    """All of them, or `most` of them evenly spread, the first and the last included."""
-    if len(items) <= most:
-        return list(items)
-    return [items[round(at * (len(items) - 1) / (most - 1))] for at in range(most)]

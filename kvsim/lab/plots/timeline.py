@@ -7,7 +7,8 @@ from pathlib import Path
 from matplotlib.axes import Axes
 
 from kvsim.lab.observations import Observations
-from kvsim.lab.plots.style import COLOURS, GREY, POINTS_AT_MOST, Plot, figure, how_many, save, shade, some, tell
+from kvsim.lab.plots.choice import choose_setups
+from kvsim.lab.plots.style import COLOURS, GREY, Plot, figure, save, shade, tell
 from kvsim.lab.report import Report
 
 BINS = 100
@@ -16,12 +17,13 @@ BURST = 2.0
 
 
 def draw_timeline(report: Report, folder: Path) -> list[Plot]:
-    """One row for each point."""
-    setups = some(report.experiment.setups, POINTS_AT_MOST)
+    """One row for each point; nothing where no fault struck and all was answered, as throughput only wavers then."""
+    setups, chosen = choose_setups(report.experiment.setups)
     shown = [report.runs_of(setup)[0].seen for setup in setups]
-    draws = [_throughput]
-    if not all(seen.answered(op) for seen in shown for op in seen.operations):
-        draws.append(_availability)
+    unanswered = not all(seen.answered(op) for seen in shown for op in seen.operations)
+    if not unanswered and not any(seen.faults for seen in shown):
+        return []
+    draws = [_throughput, _availability] if unanswered else [_throughput]
     drawn = figure(7.6, 1.0 + 1.45 * len(setups))
     panels = drawn.subplots(len(setups), len(draws), sharex=True, sharey="col", squeeze=False)
     for setup, seen, row in zip(setups, shown, panels, strict=True):
@@ -30,20 +32,17 @@ def draw_timeline(report: Report, folder: Path) -> list[Plot]:
             faults = [(f.name, seen.since_start_s(f.start_ns), seen.since_start_s(f.end_ns)) for f in seen.faults]
             shade(axes, faults, named=draw is _throughput)
             _warm_up(axes, seen)
-        row[0].set_title(setup.title, pad=4 + 9 * len(seen.faults))
+        row[0].set_title(chosen.title(setup.where), pad=4 + 9 * len(seen.faults))
     for axes in panels[-1]:
         axes.set_xlabel("time since the workload began (s)")
-    rates = sorted(rate for seen in shown for rate in _rates(seen))
-    top = rates[-1]
-    if top > BURST * rates[int(0.95 * len(rates))]:
-        top = BURST * rates[int(0.95 * len(rates))]
-    panels[0][0].set_ylim(0, 1.1 * top or 1)
-    cut = top < rates[-1]
-    subset = how_many(setups, report.experiment.setups)
+    highest, top = _tops(shown)
+    panels[0][0].set_ylim(-0.04 * top, 1.1 * top)
+    cut = top < highest
     for axes, seen in zip(panels[:, 0], shown, strict=True) if cut else ():
         _mark_cut(axes, seen, 1.1 * top)
     warm = any(_has_warm_up(seen) for seen in shown)
-    tell(drawn, subset, "dotted line: end of the warm-up" if warm else "", "▲: higher than the frame" if cut else "")
+    marks = ("dotted line: end of the warm-up" if warm else "", "▲: higher than the frame" if cut else "")
+    tell(drawn, chosen.subset, f"seed {report.seed}", *marks)
     caption = (
         "Operations answered a second"
         + (
@@ -55,9 +54,15 @@ def draw_timeline(report: Report, folder: Path) -> list[Plot]:
         + (". The dotted line ends the warm-up" if warm else "")
         + (". Answers that had queued come in bursts above the frame (▲)" if cut else "")
         + f". Seed {report.seed}."
-        + (f" {subset} are shown." if subset else "")
+        + (f" Shown: {chosen.subset}." if chosen.subset else "")
     )
     return [save(drawn, folder, "timeline", "Throughput and availability over time", caption)]
+
+
+def _tops(shown: list[Observations]) -> tuple[float, float]:
+    """The highest rate, and the highest that the frame shows."""
+    rates = sorted(rate for seen in shown for rate in _rates(seen) if rate) or [1.0]
+    return rates[-1], min(rates[-1], BURST * rates[int(0.95 * len(rates))])
 
 
 def _bin_s(seen: Observations) -> float:
