@@ -14,6 +14,7 @@ from kvsim.lab.observations import FaultWindow, Observations
 from kvsim.lab.page import page
 from kvsim.lab.plots import draw_all
 from kvsim.lab.plots.choice import choose
+from kvsim.lab.plots.comparison import explained
 from kvsim.lab.plots.style import grid
 from kvsim.lab.plots.timeline import _tops
 
@@ -86,3 +87,17 @@ def test_a_few_answers_among_long_silence_stay_within_the_frame(seen: Callable[.
     highest, top = _tops([seen([line], faults=faults)])
     assert highest == top > 0
     assert _tops([seen([], faults=faults)]) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("key", "label"),
+    [
+        ("design.replication.r", "r (replicas that a read waits for)"),
+        ("workload.clients", "clients"),
+    ],
+)
+def test_a_setting_of_a_strategy_is_explained_below_its_numbers(
+    small: Callable[..., Path], key: str, label: str
+) -> None:
+    experiment = load(small(f'[vary]\n"{key}" = [1, 2]\n'))
+    assert explained(experiment.axes[0], experiment.setups[0]) == label

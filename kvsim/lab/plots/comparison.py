@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import textwrap
 from pathlib import Path
 
 from matplotlib.axes import Axes
 
 from kvsim.lab.expect import Measured, Where
+from kvsim.lab.experiment import Setup
 from kvsim.lab.grid import Vary, shown
 from kvsim.lab.metrics import METRICS
 from kvsim.lab.plots.choice import choose
@@ -15,8 +17,13 @@ from kvsim.lab.plots.style import LINES_AT_MOST, Plot, Scale, figure, grid, lege
 from kvsim.lab.report import Report
 from kvsim.lab.shown import base_name, metric_title, within_range
 from kvsim.lab.statistics import Estimate, estimate
+from kvsim.strategies.described import described
 
 PANELS = 6
+LABEL_CHARACTERS = 36
+"""What fits below a panel; a longer label has several lines."""
+MEANING_CHARACTERS = 60
+"""A longer explanation of a setting is left to the reference."""
 CROWDED = 0.18
 """Where two values of an axis lie nearer than this share of the whole, the axis is logarithmic."""
 
@@ -37,6 +44,8 @@ def _draw_axis(report: Report, folder: Path, axis: Vary) -> Plot:
     for at, axes in enumerate(panels.flat):
         if at < len(metrics):
             _panel(axes, axis, metrics[at], lines)
+            if numbers_of(axis) is not None:
+                axes.set_xlabel(explained(axis, report.experiment.setups[0]))
         else:
             axes.set_visible(False)
     legend_below(drawn, panels[0][0])
@@ -115,7 +124,21 @@ def _label_values(axes: Axes, axis: Vary, values: list[str], numbers: list[float
         axes.set_xscale("log")
     axes.set_xticks(numbers, values)
     axes.minorticks_off()
-    axes.set_xlabel(axis.name)
+
+
+def explained(axis: Vary, setup: Setup) -> str:
+    """`r (replicas that a read waits for)`, in lines that fit below a panel; of what is no strategy's its name."""
+    for on, choice in setup.design.choices.items():
+        if axis.path.startswith(f"design.{on}."):
+            try:
+                settings = described(on, choice.name, choice.strategy)["settings"]
+            except (OSError, TypeError):  # a strategy whose source is not at hand
+                return axis.name
+            meaning = {row["key"]: row["meaning"] for row in settings}.get(axis.path.removeprefix(f"design.{on}."), "")
+            first = meaning.partition(".")[0].partition(";")[0].partition(":")[0]
+            if first and len(first) <= MEANING_CHARACTERS:
+                return textwrap.fill(f"{axis.name} ({first[0].lower()}{first[1:]})", LABEL_CHARACTERS)
+    return axis.name
 
 
 def numbers_of(axis: Vary) -> list[float] | None:
