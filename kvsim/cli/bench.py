@@ -39,6 +39,7 @@ def bench(
 
     Example: kvsim bench quorum-staleness --set vary.seeds=1
     """
+    from kvsim.check.wording import counted
     from kvsim.core.settings import SettingsError, shown_duration
     from kvsim.lab.experiment import load
     from kvsim.lab.real_run import FINDINGS, OwnCluster, RunningCluster, about_ns, on_own_clusters, on_running_cluster
@@ -60,7 +61,7 @@ def bench(
         loaded = on_own_clusters(loaded, written != "none")
         run_one = OwnCluster(loaded, folder)
     if not json:
-        runs = f"{loaded.runs} runs" if loaded.runs > 1 else "1 run"
+        runs = counted(loaded.runs, "run")
         print(f"{runs} in real time: about {shown_duration(about_ns(loaded))}", file=sys.stderr, flush=True)
         if loaded.expectations:
             print(FINDINGS, file=sys.stderr, flush=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kvsim.check.wording import counted
 from kvsim.cli.scenario_file import read_file
 
 if TYPE_CHECKING:
@@ -98,10 +99,10 @@ def _watched(quiet: bool) -> Iterator[Callable[[Progress], None]]:
             last_s = progress.seconds
             counts = progress.counts
             share = "" if progress.share is None else f", about {progress.share:.1%} of all"
-            faults = "" if progress.faults is None else f" with {progress.faults} faults"
+            faults = "" if progress.faults is None else f" with {counted(progress.faults, 'fault')}"
             status.update(
-                f"{counts.schedules:,} schedules{faults}, {counts.states:,} states, depth {counts.deepest}, "
-                f"{counts.schedules / max(progress.seconds, 1e-9):,.0f} a second{share}"
+                f"{counted(counts.schedules, 'schedule')}{faults}, {counted(counts.states, 'state')}, "
+                f"depth {counts.deepest}, {counts.schedules / max(progress.seconds, 1e-9):,.0f} a second{share}"
             )
 
         yield told
@@ -115,7 +116,7 @@ def _write(found: Exploration, folder: Path) -> Path:
     assert found.story is not None
     folder.mkdir(parents=True, exist_ok=True)
     sentence = found.story.sentence
-    title = f"{found.scenario.name}: a schedule of {len(found.story.path)} steps"
+    title = f"{found.scenario.name}: a schedule of {counted(len(found.story.path), 'step')}"
     told = story(found.world, found.beginning, found.story.path, sentence, title)
     (folder / "story.md").write_text(told, encoding="utf-8")
     if found.scenario.past is not None:

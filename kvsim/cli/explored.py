@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.markup import escape
 
+from kvsim.check.wording import counted
 from kvsim.cli.tables import WORDS, console
 from kvsim.core.message import SECOND
 from kvsim.core.settings import shown_duration, toml_name
@@ -32,8 +33,8 @@ def show(found: Exploration, folder: Path | None) -> None:
         if not goal.reached and found.story is None:
             of = f" of {goal.of}" if goal.of else ""
             to.print(
-                f"[yellow]never reached:[/] {escape(goal.name)}; the nearest schedule, of {len(goal.path)} steps, had "
-                f"{goal.nearest}{of} operations ended:"
+                f"[yellow]never reached:[/] {escape(goal.name)}; the nearest schedule, "
+                f"of {counted(len(goal.path), 'step')}, had {goal.nearest}{of} operations ended:"
             )
             _show_path(found, goal.path, LAST)
     for reason in found.undecided:
@@ -52,7 +53,7 @@ def _show_path(found: Exploration, path: Sequence[Action], shown: int | None = N
     state = found.beginning.state
     first = 0 if shown is None else max(0, len(path) - shown)
     if first:
-        to.print(f"     {first} steps, and then", style="dim")
+        to.print(f"     {counted(first, 'step')}, and then", style="dim")
     for number, action in enumerate(path):
         outcome = found.world.act(state, action)
         if number >= first:
@@ -73,15 +74,21 @@ def _how_far(found: Exploration) -> str:
     if found.is_complete:
         whole = "all"
     elif found.complete_to_faults is not None:
-        whole = f"all with up to {found.complete_to_faults} faults"
+        whole = f"all with up to {counted(found.complete_to_faults, 'fault')}"
     elif found.share is not None and found.finding is None:
-        whole = f"about {found.share:.2%} of all, as far as depth first came"
+        whole = f"{_share(found.share)} of all, as far as depth first came"
     else:
         whole = "a part"
+    histories = "1 different history" if found.histories == 1 else f"{found.histories:,} different histories"
     return (
-        f"{counts.schedules:,} schedules ({whole}), {counts.states:,} states, {found.histories} different histories, "
+        f"{counted(counts.schedules, 'schedule')} ({whole}), {counted(counts.states, 'state')}, {histories}, "
         f"depth {counts.deepest}, in {found.seconds:.1f} s: {rate:,.0f} a second{_the_rest(found)}"
     )
+
+
+def _share(share: float) -> str:
+    """`about 12.50 %`; what would be rounded to nothing is `less than 0.01 %`."""
+    return "less than 0.01 %" if share < 0.0001 else f"about {share * 100:.2f} %"
 
 
 def _the_rest(found: Exploration) -> str:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from kvsim.check.wording import counted
+
 if TYPE_CHECKING:
     from kvsim.lab.hunt.folder import Kept
     from kvsim.lab.hunt.hunting import Hunt, Tally
@@ -87,7 +89,7 @@ def _run(hunting: Hunt, runs: int | None, for_s: float | None, jobs: int, every:
 
     console = Console(stderr=True)
     if hunting.resumed and not json:
-        _tell(f"{hunting.resumed:,} runs of this hunt were made before")
+        _tell(f"{counted(hunting.resumed, 'run')} of this hunt {'was' if hunting.resumed == 1 else 'were'} made before")
     if json or not console.is_terminal:
         return hunting.run(runs=runs, for_s=for_s, jobs=jobs, every=every)
     with console.status("the first runs") as status:
@@ -100,8 +102,8 @@ def _in_short(tally: Tally) -> str:
     faults = ", ".join(f"{count:,} × {kind}" for kind, count in sorted(tally.faults.items())) or "none"
     hours = tally.simulated_ns / 3.6e12
     return (
-        f"{tally.runs:,} runs, {hours:.2f} simulated hours, {tally.operations:,} operations judged; "
-        f"faults: {faults}; {len(tally.coverage)} pairs of fault and role; {len(tally.refuted)} refuted"
+        f"{counted(tally.runs, 'run')}, {hours:.2f} simulated hours, {counted(tally.operations, 'operation')} judged; "
+        f"faults: {faults}; {counted(len(tally.coverage), 'pair')} of fault and role; {len(tally.refuted)} refuted"
     )
 
 
@@ -124,7 +126,8 @@ def _keep(hunting: Hunt, tally: Tally, every: bool, json: bool) -> list[tuple[in
         with console.status(f"shrinking {kind}") as status:
             shrunk = shrink(draw_case(hunting.experiment, seed), finding, status.update)
         folder = hunting.out / "found" / f"seed-{seed}-{finding.judge}"
-        note = f"Found with seed {seed}, after {tally.runs:,} runs, and shrunk by playing {shrunk.tries:,} others."
+        tries = counted(shrunk.tries, "other")
+        note = f"Found with seed {seed}, after {counted(tally.runs, 'run')}, and shrunk by playing {tries}."
         kept.append((seed, keep(shrunk.case, shrunk.finding, folder, hunting.target, note)))
         _write_transcript(kept[-1][1])
     return kept
@@ -150,7 +153,8 @@ def _show(hunting: Hunt, tally: Tally, kept: list[tuple[int, Kept]], json: bool)
     for line in _coverage(tally):
         print(f"  {line}")
     for name, count in sorted(tally.undecided.items()):
-        print(f"the judge of {name} gave up on {count:,} runs, which says nothing of them")
+        of = "it" if count == 1 else "them"
+        print(f"the judge of {name} gave up on {counted(count, 'run')}, which says nothing of {of}")
     for seed, found in kept:
         print(f"\n{found.finding.kind} refuted: {found.finding.sentence}\n")
         for number, step in enumerate(found.steps, 1):
@@ -227,7 +231,8 @@ def _regress(folder: Path, target: str | None, settings: list[str], json: bool) 
         ]
         _print_json({"failures": failures, "exit_code": code})
     else:
-        print(f"{len(failing)} of {len(rows)} kept failures still fail")
+        fail = "fails" if len(failing) == 1 else "fail"
+        print(f"{len(failing)} of {counted(len(rows), 'kept failure')} still {fail}")
     raise typer.Exit(code)
 
 

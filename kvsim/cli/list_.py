@@ -23,8 +23,10 @@ def list_(
     from kvsim.core.design import AXES
     from kvsim.core.settings import SettingsError, nearest
     from kvsim.lab import bundled
+    from kvsim.strategies.catalogue import known
 
     axes = {str(axis): axis for axis in AXES}
+    filled = [name for name, axis in axes.items() if known(axis)]
     if what == "experiments":
         rows = [_experiment(found) for found in bundled.list_experiments()]
     elif what == "matrices":
@@ -34,7 +36,7 @@ def list_(
     elif what in axes:
         rows = list(_strategies(axes[what]))
     else:
-        raise SettingsError([f"list {what}{_meant(what) or nearest(what, [*_KINDS, *axes])}"])
+        raise SettingsError([f"list: {_unknown(what, [*_KINDS, *filled])}"])
     if not rows and not name:
         raise SettingsError([f"list {what}: no strategy of this axis comes with kvsim yet"])
     if name:
@@ -52,16 +54,24 @@ def list_(
         _show(rows)
 
 
-def _meant(name: str) -> str:
-    """A hint where the name is that of a thing and not of a kind of things."""
+def _unknown(name: str, kinds: list[str]) -> str:
+    """What to say of a word that is no kind of things: perhaps it is a thing, or nearly one."""
+    from difflib import get_close_matches
+
     from kvsim.core.design import AXES
+    from kvsim.core.settings import nearest
     from kvsim.lab import bundled
     from kvsim.strategies.catalogue import known
 
     homes = {found: str(axis) for axis in AXES for found in known(axis)}
     homes |= dict.fromkeys(bundled.list_matrices(), "matrices")
     homes |= dict.fromkeys(bundled.list_experiments(), "experiments")
-    return f"; did you mean: kvsim list {homes[name]} {name}" if name in homes else ""
+    if name in homes:
+        return f"{name} is one of {homes[name]}; did you mean: kvsim list {homes[name]} {name}"
+    close = get_close_matches(name, [*kinds, *homes], n=1, cutoff=0.7)
+    if close and close[0] in homes:
+        return f"{name!r} is unknown; did you mean: kvsim list {homes[close[0]]} {close[0]}"
+    return f"{name!r} is unknown{nearest(name, kinds)}"
 
 
 def _experiment(name: str) -> dict[str, Any]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import queue
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 if TYPE_CHECKING:
+    from kvsim.core.message import NodeId
     from kvsim.real.cluster_file import ClusterFile
     from kvsim.real.supervisor import NodeEnded, Supervisor
 
@@ -20,6 +22,10 @@ DEFAULT_DESIGN: dict[str, Any] = {"replication": "raft", "consistency": "lineari
 DEFAULT_NODES = 3
 LONGEST_WAIT_S = 1.0
 """How late Ctrl-C may be noticed where signals do not wake a waiting thread."""
+LEADERS = ("leader", "primary")
+ELECTION_S = 2.0
+"""How long a new cluster may take to have a leader before it is said that none is known."""
+LOOK_AGAIN_S = 0.05
 
 
 class Wanted(NamedTuple):
@@ -128,17 +134,42 @@ def _greet(file: ClusterFile, cluster: Supervisor) -> None:
     console.print(table)
     http, resp = next(iter(file.http.values())), next(iter(file.resp.values()))
     url = f"http://{file.door_host}:{http}"
+    role, leader = _leader(cluster)
+    victim = leader or cluster.nodes[-1]
     console.print(f"\nData and logs: {file.data_dir}\n\nTry, in another terminal:", markup=False, soft_wrap=True)
     for command in (
         f"redis-cli -p {resp} set greeting hello",
         f"curl {url}/v1/kv/greeting",
         f"kvsim client {url} get greeting",
         f"kvsim where greeting --url {url}",
-        f"kill -9 {cluster.pid(cluster.nodes[-1])}",
+        f"kill -9 {cluster.pid(victim)}",
     ):
         console.print(f"  {command}", markup=False, soft_wrap=True)
+    if role and leader:
+        console.print(f"\nProcess {cluster.pid(leader)} is {leader}, the {role} now.", soft_wrap=True)
+    elif role:
+        console.print(f"\nProcess {cluster.pid(victim)} is {victim}; the leader: kvsim where greeting --url {url}")
     console.print("\nCtrl-C stops the cluster.")
     sys.stdout.flush()
+
+
+def _leader(cluster: Supervisor) -> tuple[str, NodeId | None]:
+    """What the design calls its leader, and who it is; an empty name where nodes have no roles, nobody where none is
+    elected in time."""
+    from kvsim.real.supervisor import SupervisorError
+
+    until_s = time.monotonic() + ELECTION_S
+    try:
+        while any(cluster.status(node)["roles"] for node in cluster.nodes):
+            for role in LEADERS:
+                if leader := cluster.role(role):
+                    return role, leader
+            if time.monotonic() > until_s:
+                return LEADERS[0], None
+            time.sleep(LOOK_AGAIN_S)  # noqa: TID251 - an election tells nobody that it is over
+    except SupervisorError:  # a node ended meanwhile, which is told of next
+        return LEADERS[0], None
+    return "", None
 
 
 def _watch(cluster: Supervisor) -> bool:

@@ -54,10 +54,11 @@ def run_and_show(
     experiment: Experiment, run_one: RunOne, seed: int | None, out: Path, trace: Trace, json: bool
 ) -> NoReturn:
     """Run everything, say what it showed, and end with the exit code."""
+    from kvsim.check.wording import counted
     from kvsim.cli.progress import progress
     from kvsim.lab.sweep import run_experiment
 
-    with progress(f"{experiment.runs} runs" if experiment.runs > 1 else "1 run", quiet=json) as told:
+    with progress(counted(experiment.runs, "run"), quiet=json) as told:
         first_seed = experiment.first_seed if seed is None else seed
         report = run_experiment(experiment, first_seed, out, trace, told, run_one)
     if json:

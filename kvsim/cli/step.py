@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kvsim.check.wording import counted
 from kvsim.cli.scenario_file import read_file
 from kvsim.core.settings import nearest
 from kvsim.explore.action import BUDGET
@@ -184,7 +185,7 @@ class _Terminal:
 
     def mark(self, name: str) -> None:
         self.session.mark(name)
-        self.say(f"{name}: after {len(self.session.path)} steps")
+        self.say(f"{name}: after {counted(len(self.session.path), 'step')}")
 
     def go(self, name: str) -> None:
         try:
@@ -192,7 +193,7 @@ class _Terminal:
         except KeyError:
             self.say(f"no moment is named {name}; there is {', '.join(self.session.bookmarks) or 'none'}")
             return
-        self.say(f"at {name}, after {len(self.session.path)} steps")
+        self.say(f"at {name}, after {counted(len(self.session.path), 'step')}")
         self.list()
 
     def state(self, node: str = "") -> None:

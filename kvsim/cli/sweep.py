@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from kvsim.check.wording import counted
+
 if TYPE_CHECKING:
     from kvsim.lab.experiment import Experiment, TooManyRuns, Trace
     from kvsim.lab.runner import Runner
@@ -59,7 +61,8 @@ def sweep(
     traced: Trace = "all" if trace_all else "first" if trace else "none"
     sweeping = Sweep(loaded, out or Path("out") / loaded.name, first_seed, traced)
     if sweeping.reused and not json:
-        _tell(f"{sweeping.reused:,} of {loaded.runs:,} runs are finished already")
+        are = "is" if sweeping.reused == 1 else "are"
+        _tell(f"{sweeping.reused:,} of {counted(loaded.runs, 'run')} {are} finished already")
     _run(sweeping, loaded, _runner(on, workers), json)
     _show(sweeping, parquet, json)
 
@@ -76,7 +79,7 @@ def _refuse(many: TooManyRuns, workers: int, seed: int) -> NoReturn:
     one_s = time.perf_counter() - begun
     whole_ns = round(many.runs * one_s / workers * 1e9)
     estimate = f"about {_long(whole_ns)} in {workers} processes (the first took {shown_duration(round(one_s * 1e9))})"
-    raise SettingsError([f"{many.runs:,} runs would take {estimate}; vary less, or say --yes"])
+    raise SettingsError([f"{counted(many.runs, 'run')} would take {estimate}; vary less, or say --yes"])
 
 
 def _long(duration_ns: int) -> str:
@@ -114,10 +117,10 @@ def _run(sweeping: Sweep, experiment: Experiment, runner: Runner, quiet: bool) -
     from kvsim.cli.progress import progress
 
     try:
-        with progress(f"{experiment.runs:,} runs", quiet) as told:
+        with progress(counted(experiment.runs, "run"), quiet) as told:
             sweeping.run(runner, told)
     except KeyboardInterrupt:
-        _tell(f"stopped; {sweeping.done:,} of {experiment.runs:,} runs are finished, and the same command goes on")
+        _tell(f"stopped; {sweeping.done:,} of {counted(experiment.runs, 'run')} finished, and the same command goes on")
         raise
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from kvsim.check.wording import counted
 from kvsim.core.guarantee import Promise
 from kvsim.lab.experiment import Experiment
 from kvsim.lab.page import design_text, judged_over
@@ -46,17 +47,26 @@ def show_report(report: Report, out: Path) -> None:
     to.print()
     _show_metrics(to, report)
     to.print(judged_over(report), style="dim")
+    for note in report.notes:
+        to.print(f"[yellow]Mind:[/] {escape(note)}")
     if report.findings:
         to.print(_findings(report, to.width))
     _show_promises(to, report)
     for failure in report.failures:
         to.print(f"[red]Failed:[/] {escape(failure)}")
-    for note in report.notes:
-        to.print(f"[yellow]Mind:[/] {escape(note)}")
     pictures = sorted((out / "plots").glob("*.png"))
     to.print(f"report    {out / 'report.html'}", soft_wrap=True)
     for at, picture in enumerate(pictures):
         to.print(f"{'pictures' if not at else '':8}  {picture}", soft_wrap=True)
+    _show_traces(to, out / "runs")
+
+
+def _show_traces(to: Console, runs: Path) -> None:
+    """Where the traces lie; of many the first, and where the others are."""
+    traces = sorted(runs.glob("*/trace.jsonl"))
+    for trace in traces[:1]:
+        more = f" and {len(traces) - 1:,} more in {runs}" if len(traces) > 1 else ""
+        to.print(f"trace     {escape(str(trace))}{escape(more)}", soft_wrap=True)
 
 
 def _show_metrics(to: Console, report: Report) -> None:
@@ -67,7 +77,8 @@ def _show_metrics(to: Console, report: Report) -> None:
         to.print("–: no value, as there are too few such operations; a p99 needs a hundred.", style="dim")
     left = len({name for point in report.points for name in point.metric_names()} - set(names))
     if left:
-        to.print(f"{left} further metrics are in the report and in --json.", style="dim")
+        are = "is" if left == 1 else "are"
+        to.print(f"{counted(left, 'further metric')} {are} in the report and in --json.", style="dim")
 
 
 def _points_below(report: Report, names: list[str]) -> Table:
@@ -162,7 +173,10 @@ def _show_promises(to: Console, report: Report) -> None:
         to.print(escape(f"Beyond the claims, not refuted: {_beyond(beyond, report)}."), style="dim")
     unjudged = sum(not judged.verdict for judged in report.promises)
     if unjudged:
-        to.print(f"{unjudged} further promises, which no history can refute, are in the report.", style="dim")
+        are = "is" if unjudged == 1 else "are"
+        to.print(
+            f"{counted(unjudged, 'further promise')}, which no history can refute, {are} in the report.", style="dim"
+        )
 
 
 def _where(judged: Judged, report: Report) -> tuple[str, ...]:
@@ -171,12 +185,14 @@ def _where(judged: Judged, report: Report) -> tuple[str, ...]:
 
 
 def _beyond(held: Iterable[Judged], report: Report) -> str:
-    by_points: dict[tuple[str, ...], list[str]] = {}
+    """`sequential (at r=2, in 1 history)`: what held, where, and in how many histories."""
+    alike: dict[tuple[tuple[str, ...], str], list[str]] = {}
     for judged in held:
         name = "durability" if judged.promise.subject == "durability" else judged.promise.judge
-        by_points.setdefault(_where(judged, report), []).append(name)
+        alike.setdefault((_where(judged, report), judged.evidence), []).append(name)
     return "; ".join(
-        ", ".join(names) + (f" (at {' and '.join(points)})" if points else "") for points, names in by_points.items()
+        f"{', '.join(names)} ({', '.join([*(['at ' + ' and '.join(points)] if points else []), evidence])})"
+        for (points, evidence), names in alike.items()
     )
 
 
@@ -192,10 +208,7 @@ def show_design(experiment: Experiment) -> None:
     """What would be run: each point's whole design, moot axes and promises."""
     to = console()
     to.print(f"\n[bold]{escape(experiment.title)}[/]")
-    points, seeds = len(experiment.setups), experiment.seeds
-    to.print(
-        f"{points} {'point' if points == 1 else 'points'} × {seeds} {'seed' if seeds == 1 else 'seeds'}", style="dim"
-    )
+    to.print(f"{counted(len(experiment.setups), 'point')} × {counted(experiment.seeds, 'seed')}", style="dim")
     before: list[str] = []
     promised: list[Promise] = []
     for setup in experiment.setups:

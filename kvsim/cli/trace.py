@@ -37,6 +37,7 @@ def trace(
 
     Example: kvsim trace out/raft-election/runs/seed=0 --to shiviz --start 1s --end 1.2s
     """
+    from kvsim.check.wording import counted
     from kvsim.lab.traces import find_trace, read_trace
 
     path = find_trace(run)
@@ -44,9 +45,9 @@ def trace(
     target = out or path.parent / _FILES[to]
     count = _write_shiviz(entries, target) if to is Form.SHIVIZ else _write_chrome(entries, target)
     if to is Form.SHIVIZ:
-        print(f"{target}: {count:,} events; open it at https://bestchai.bitbucket.io/shiviz/")
+        print(f"{target}: {counted(count, 'event')}; open it at https://bestchai.bitbucket.io/shiviz/")
     else:
-        print(f"{target}: {count:,} events; open it at https://ui.perfetto.dev")
+        print(f"{target}: {counted(count, 'event')}; open it at https://ui.perfetto.dev")
 
 
 def _time_ns(text: str, option: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from kvsim.check.wording import counted
 from kvsim.core.message import NodeId, tag_of
 from kvsim.core.settings import shown_duration
 from kvsim.explore import shown
@@ -206,7 +207,8 @@ def story(world: World, beginning: Beginning, path: Sequence[Action], why: str, 
         lines += [f"Before this, the run up to {world.scenario.past.words}.", ""]
     if beginning.path:
         said = ", ".join(f"`{text}`" for text in world.scenario.settings.begin)
-        lines += [f"Before this, {len(beginning.path)} steps that are always the same: {said}.", ""]
+        steps, are = counted(len(beginning.path), "step"), "is" if len(beginning.path) == 1 else "are"
+        lines += [f"Before this, {steps} that {are} always the same: {said}.", ""]
     state = beginning.state
     for number, action in enumerate(path, 1):
         lines.append(f"{number}. {_capital(sentence(world, state, action))}.")

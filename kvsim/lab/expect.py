@@ -138,7 +138,8 @@ def _seen(
         other = estimate([_value(reference, point, points, seed) for seed in range(len(point.by_seed))])
         text += f"; {reference}: {_with_interval(reference.metric, within_range(reference.metric, other))}"
     if condition.references() and sides[0].seeds > 1 and condition.kind in (">", ">=", "<", "<="):
-        text += f"; margin, seed by seed: {_with_interval(subject.metric, sides[0])}"
+        difference = "left minus right" if condition.kind in (">", ">=") else "right minus left"
+        text += f"; {difference}, seed by seed: {_with_interval(subject.metric, sides[0])}"
     if not holds and condition.kind not in ("==", "!=") and any(side.low <= 0 < side.high for side in sides):
         text += "; too uncertain: the interval reaches both sides, so take more seeds or a longer run"
     return text

@@ -137,6 +137,8 @@ class Experiment(NamedTuple):
     """The comment at the head of the file: what the experiment shows, and why."""
     first_seed: int = 0
     """The seed to begin with unless another is given; a `run.json` has its own."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know of how it is run, before he trusts the numbers."""
 
     @property
     def runs(self) -> int:

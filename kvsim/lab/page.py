@@ -59,10 +59,8 @@ def judged_over(report: Report) -> str:
             "Set vary.seeds for confidence intervals."
         )
     return (
-        f"Means over {seeds} seeds ({report.seed} to {report.seed + seeds - 1}, the same for all points), with 95 % "
-        "confidence intervals of Student's t; a finding holds if the whole interval does (shown without what a metric "
-        "cannot be, such as a share below 0 or above 100 %). Points are compared seed by "
-        "seed, with the same random numbers, by the interval of their paired differences."
+        f"Means over {seeds} seeds ({report.seed} to {report.seed + seeds - 1}); a finding holds if its whole 95 % "
+        "interval (Student's t) does. Points are compared seed by seed, with the same random numbers."
     )
 
 

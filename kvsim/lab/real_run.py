@@ -7,7 +7,7 @@ import gc
 import queue
 import secrets
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +20,7 @@ from kvsim.core.design import Cluster
 from kvsim.core.message import SECOND, Nanoseconds, NodeId
 from kvsim.core.settings import SettingsError
 from kvsim.lab.experiment import Experiment, Setup
+from kvsim.lab.grid import shown
 from kvsim.lab.initial import Initial
 from kvsim.lab.observations import Costs, Observations, Stock, stock_from
 from kvsim.lab.promises import Evidence
@@ -44,8 +45,7 @@ STARTING_NS: Nanoseconds = 2 * SECOND
 """About what it takes to start a cluster, load it and stop it."""
 OWN = (
     "Each run had a cluster of its own: processes on one machine that talk by TCP and UDP on loopback, with their "
-    "clients on the same machine and its processors. [network] and [machines] do not apply. Times are real, and no two "
-    "runs are alike."
+    "clients on the same machine and its processors. Times are real, and no two runs are alike."
 )
 HURT = (
     "A crash is kill -9: what the process had written survives it, synced or not, unlike a power cut. The nodes "
@@ -60,6 +60,9 @@ RUNNING = (
     "[machines] do not apply. All clients used this one HTTP door. Nodes were not asked what they counted. The keys "
     "that the runs wrote begin with bench- and are still there."
 )
+SIMULATED = ("network", "machines", "cluster.place")
+"""What of a file a real cluster cannot have: its network and machines are there already, in one place."""
+OTHERS_DESIGN = "the cluster was there before: the file's [design], [cluster], [network] and [machines] do not apply"
 FINDINGS = "The findings in [expect] were stated for the simulated world; here they are judged on a real cluster."
 
 
@@ -75,7 +78,7 @@ def on_own_clusters(experiment: Experiment, traced: bool = False) -> Experiment:
         notes.append(TRACED)
     if any((setup.workload.clients or 0) > CONNECTED_CLIENTS for setup in experiment.setups):
         notes.append(f"Clients beyond {CONNECTED_CLIENTS} share connections.")
-    return _real(experiment, notes)
+    return _real(experiment, notes, list(_without(experiment)))
 
 
 def on_running_cluster(experiment: Experiment, url: str, status: Mapping[str, Any]) -> Experiment:
@@ -109,17 +112,44 @@ def on_running_cluster(experiment: Experiment, url: str, status: Mapping[str, An
     data = tuple(name for name in sorted(names) if not name.startswith(("frontend-", "view-")))
     design = read_design(status["design"], f"{url}: design", len(data))
     setups = tuple(setup._replace(design=design, cluster=Cluster(data)) for setup in experiment.setups)
-    return _real(experiment._replace(setups=setups), [RUNNING.format(url)])
+    return _real(experiment._replace(setups=setups), [RUNNING.format(url)], [OTHERS_DESIGN])
 
 
-def _real(experiment: Experiment, notes: list[str]) -> Experiment:
+def _real(experiment: Experiment, notes: list[str], mind: Sequence[str]) -> Experiment:
     if experiment.expectations:
         notes = [*notes, FINDINGS]
     return experiment._replace(
+        notes=(*experiment.notes, *mind),
         title=f"{experiment.title} (on a real cluster)",
         comment="\n\n".join([*notes, experiment.comment]),
         setups=tuple(setup._replace(world=None) for setup in experiment.setups),
     )
+
+
+def _without(experiment: Experiment) -> Iterator[str]:
+    """What the file asks of the simulated world, key by key, and these runs do not have; and what varies in vain."""
+    tables = [{path: _part(setup.table, path) for path in SIMULATED} for setup in experiment.setups]
+    for path in SIMULATED:
+        keys = dict.fromkeys(key for table in tables for key in _keys(table[path], path))
+        if keys:
+            yield f"a real cluster has this machine's own, so these runs are without [{path}]: {', '.join(keys)}"
+        if any(table[path] != tables[0][path] for table in tables):
+            yield f"points that differ in [{path}] alone are the same on a real cluster"
+
+
+def _part(table: Any, path: str) -> Any:
+    for name in path.split("."):
+        table = table.get(name, {})
+    return table
+
+
+def _keys(table: Any, path: str) -> Iterator[str]:
+    """`machines.cpu.by_node.data-2.per_message = 5ms`."""
+    if isinstance(table, Mapping):
+        for name, value in table.items():
+            yield from _keys(value, f"{path}.{name}")
+    else:
+        yield f"{path} = {shown(table)}"
 
 
 def about_ns(experiment: Experiment) -> Nanoseconds:

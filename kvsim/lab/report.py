@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from kvsim.check.verdict import Verdict, verdict_as_json
+from kvsim.check.wording import counted
 from kvsim.core.settings import shown_duration
 from kvsim.lab.defects import alike_together
 from kvsim.lab.expect import Finding, Measured, Where, judge
@@ -111,7 +112,7 @@ class Report:
     @property
     def notes(self) -> list[str]:
         """What a reader must know before he trusts the numbers."""
-        notes = []
+        notes: list[tuple[str, str]] = []
         for run in self.runs:
             seen = run.seen
             notes += [
@@ -121,9 +122,12 @@ class Report:
             notes += [(run.label, text) for text in (*_too_late(seen), *_killed(seen))]
             if seen.not_loaded:
                 notes.append(
-                    (run.label, f"{seen.not_loaded} keys could not be loaded, so the workload found them absent")
+                    (
+                        run.label,
+                        f"{counted(seen.not_loaded, 'key')} could not be loaded, which the workload found absent",
+                    )
                 )
-        return _on_warm_up(self.runs) + alike_together(notes)
+        return [*self.experiment.notes, *_on_warm_up(self.runs), *alike_together(notes)]
 
     @property
     def exit_code(self) -> int:
@@ -151,6 +155,7 @@ class Report:
                 }
                 for judged in self.promises
             ],
+            "notes": self.notes,
             "failures": self.failures,
             "metrics": {name: found._asdict() for name, found in self.estimates.items()},
             "verdicts": {
@@ -171,7 +176,8 @@ def _on_warm_up(runs: Sequence[Run]) -> list[str]:
     halves = [MARKS * (run.setup.workload.duration_ns // (2 * MARKS)) for run in ruled]
     short = sum(cut_ns >= half_ns for cut_ns, half_ns in zip(cut, halves, strict=True))
     if short:
-        notes.append(f"{short} of {len(ruled)} runs did not settle in their first half; make workload.duration longer")
+        all_runs = counted(len(ruled), "run")
+        notes.append(f"{short} of {all_runs} did not settle in the first half; make workload.duration longer")
     return notes
 
 

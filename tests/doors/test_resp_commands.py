@@ -182,7 +182,10 @@ def test_wrong_requests_get_an_error_and_the_connection_goes_on(wire: Wire, word
     ("failure", "prefix"),
     [
         (Unavailable("2 of 3 are down"), "CLUSTERDOWN 2 of 3 are down"),
-        (OutcomeUnknown("no answer in time"), "UNKNOWN no answer in time"),
+        (
+            OutcomeUnknown("no answer in time"),
+            "UNKNOWN no answer in time; if it was a write, it may or may not have happened: read the key",
+        ),
         (NotServed("not atomic here"), "ERR not atomic here"),
         (TooLarge("too much"), "ERR too much"),
     ],

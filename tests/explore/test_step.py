@@ -93,7 +93,7 @@ def test_a_person_chooses_goes_back_looks_and_saves_a_test(folder: Path) -> None
     assert "c1 asks node-1: put x=1" in out
     assert "→ node-1 sends to node-3: quorum.store c1/1 x=1 @1.node-1" in out
     assert '+ records = {"x":' in out, "what the last step changed in the node"
-    assert "at asked, after 1 steps" in out
+    assert "at asked, after 1 step\n" in out
     assert "nothing speaks against it so far" in out
     text = (folder / "t.txt").read_text(encoding="utf-8")
     assert "put node-1 x=1 client=c1" in text

@@ -84,7 +84,8 @@ def test_a_comparison_says_that_it_is_paired_and_by_how_much(small: Small) -> No
     )
     report = load(small(more)).run()
     [finding] = report.findings
-    low, high = finding.seen.partition("margin, seed by seed: ")[2].partition(" (")[2].rstrip(")").split(" … ")
+    margin = finding.seen.partition("left minus right, seed by seed: ")[2]
+    low, high = margin.partition(" (")[2].rstrip(")").split(" … ")
     by_seed = [
         three["read_latency_p50_s"] - one["read_latency_p50_s"]
         for one, three in zip(report.points[0].by_seed, report.points[1].by_seed, strict=True)

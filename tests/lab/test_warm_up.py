@@ -79,7 +79,7 @@ def test_the_report_says_what_was_left_out_and_costs_count_from_there(small: Sma
 
 def test_a_run_that_is_too_short_is_noted(small: Small) -> None:
     notes = load(small(text=OPEN), ["workload.duration=200ms"]).run().notes
-    assert "1 of 1 runs did not settle in their first half; make workload.duration longer" in notes
+    assert "1 of 1 run did not settle in the first half; make workload.duration longer" in notes
 
 
 def test_other_words_are_refused(small: Small) -> None:

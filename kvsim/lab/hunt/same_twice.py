@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from kvsim.check.wording import counted
 from kvsim.core.trace import Entry
 from kvsim.lab.hunt.case import Case
 from kvsim.lab.hunt.trial import play
@@ -53,7 +54,7 @@ def first_difference(case: Case) -> str:
     for number, (here, there) in enumerate(zip(lines, other, strict=False), 1):
         if here != there:
             return _told(number, here, there, "run under another PYTHONHASHSEED: the order of a set, or hash()")
-    return "" if len(lines) == len(other) else f"one run has {len(lines)} events, the other {len(other)}"
+    return "" if len(lines) == len(other) else f"one run has {counted(len(lines), 'event')}, the other {len(other):,}"
 
 
 def _told(number: int, first: bytes, second: bytes, place: str) -> str:

@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
+from kvsim.check.wording import counted
 from kvsim.core.message import MILLISECOND, SECOND
 from kvsim.core.settings import SettingsError, duration_ns
 from kvsim.lab.grid import Table
@@ -85,8 +86,10 @@ class Shrinker:
         if self._known[key]:
             self.best = case
             if self._told is not None:
+                tries = "1 try" if self.tries == 1 else f"{self.tries} tries"
                 self._told(
-                    f"shrinking: {len(case.faults)} faults, {len(case.script)} operations after {self.tries} tries"
+                    f"shrinking: {counted(len(case.faults), 'fault')}, "
+                    f"{counted(len(case.script), 'operation')} after {tries}"
                 )
         return self._known[key]
 

@@ -19,6 +19,7 @@ from kvsim.core.operation import (
     Mismatch,
     NotFound,
     OperationError,
+    OutcomeUnknown,
     Page,
     RequestId,
     Scan,
@@ -33,6 +34,7 @@ AT_ONCE = 16
 """Operations of one command with many keys that are under way together."""
 
 _PREFIX = {"unavailable": "CLUSTERDOWN", "elsewhere": "TRYAGAIN", "outcome_unknown": "UNKNOWN"}
+_UNKNOWN_REMEDY = "if it was a write, it may or may not have happened: read the key before you try again"
 
 
 def error_text(failed: OperationError) -> str:
@@ -40,7 +42,8 @@ def error_text(failed: OperationError) -> str:
 
     CLUSTERDOWN and TRYAGAIN: it certainly did not happen, later it may. UNKNOWN: nobody knows. ERR: not like this.
     """
-    return f"{_PREFIX.get(failed.code, 'ERR')} {failed.detail}"
+    remedy = f"; {_UNKNOWN_REMEDY}" if failed.code == OutcomeUnknown.code else ""
+    return f"{_PREFIX.get(failed.code, 'ERR')} {failed.detail}{remedy}"
 
 
 def error_reply(failed: Exception) -> bytes:
@@ -48,7 +51,7 @@ def error_reply(failed: Exception) -> bytes:
     if isinstance(failed, OperationError):
         return error(error_text(failed))
     log.error("a command failed by a defect of kvsim", exc_info=failed)
-    return error("UNKNOWN kvsim failed at this command; whether it happened is not known")
+    return error(f"UNKNOWN kvsim failed at this command; {_UNKNOWN_REMEDY}")
 
 
 class Single(msgspec.Struct, frozen=True, gc=False):
