@@ -6,6 +6,7 @@ import pytest
 
 import kvsim
 from kvsim.cli.app import run
+from kvsim.cli.explored import _share
 from kvsim.core.settings import shown_size, size_bytes
 
 Output = pytest.CaptureFixture[str]
@@ -83,12 +84,24 @@ def test_a_dask_address_without_a_port_is_refused_before_connecting(address: str
     ("what", "said"),
     [
         ("raft", "did you mean: kvsim list replication raft"),
+        ("rafft", "'rafft' is unknown; did you mean: kvsim list replication raft"),
         ("quorum-staleness", "did you mean: kvsim list experiments quorum-staleness"),
         ("transactions", "no strategy of this axis comes with kvsim yet"),
     ],
 )
 def test_list_leads_to_where_a_thing_is_found(what: str, said: str, capsys: Output) -> None:
     assert said in complaint(capsys, "list", what)
+
+
+def test_list_offers_no_axis_without_strategies(capsys: Output) -> None:
+    assert "transactions" not in complaint(capsys, "list", "xyzzy")
+
+
+@pytest.mark.parametrize(
+    ("share", "told"), [(0.00004, "less than 0.01 %"), (0.0001, "about 0.01 %"), (0.125, "about 12.50 %")]
+)
+def test_a_small_share_is_not_shown_as_nothing(share: float, told: str) -> None:
+    assert _share(share) == told
 
 
 def test_list_shows_an_experiment_whole(capsys: Output) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import kvsim
+from kvsim.cli.serve import _leader
 from kvsim.core.operation import OutcomeUnknown
 
 DEFECT = '''
@@ -64,6 +65,7 @@ def test_a_killed_node_is_started_again_and_data_outlives_the_command(tmp_path: 
         with kvsim.Client(url, timeout_s=20) as store:
             store.put(b"k", b"v")
         [victim] = re.findall(r"kill -9 (\d+)", "".join(printed))
+        assert re.search(rf"Process {victim} is data-\d(, the leader now|; the leader: kvsim where)", "".join(printed))
         subprocess.run(["kill", "-9", victim], check=True)
         assert process.stderr is not None
         assert "was killed by SIGKILL; started again as process" in process.stderr.readline()
@@ -72,6 +74,31 @@ def test_a_killed_node_is_started_again_and_data_outlives_the_command(tmp_path: 
         with kvsim.Client(url, timeout_s=20) as store:
             assert store.get(b"k") == b"v"
         assert ctrl_c(process) == 0
+
+
+@pytest.mark.parametrize(
+    ("roles", "told"),
+    [
+        ({"frontend-1": "", "data-1": "follower", "data-2": "leader"}, ("leader", "data-2")),
+        ({"frontend-1": "", "data-1": "primary", "data-2": "backup"}, ("primary", "data-1")),
+        ({"frontend-1": "", "data-1": "follower", "data-2": "follower"}, ("leader", None)),
+        ({"frontend-1": "", "data-1": "", "data-2": ""}, ("", None)),
+    ],
+)
+def test_whom_to_kill_is_the_leader_where_a_design_has_one(
+    roles: dict[str, str], told: tuple[str, str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Cluster:
+        nodes = tuple(roles)
+
+        def status(self, node: str) -> dict[str, list[str]]:
+            return {"roles": [roles[node]] if roles[node] else []}
+
+        def role(self, name: str) -> str | None:
+            return next((node for node, role in roles.items() if role == name), None)
+
+    monkeypatch.setattr("kvsim.cli.serve.ELECTION_S", 0)
+    assert _leader(Cluster()) == told  # type: ignore[arg-type]
 
 
 def test_a_node_that_a_defect_ended_stays_down_and_the_command_says_so_at_last(tmp_path: Path) -> None:

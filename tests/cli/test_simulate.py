@@ -1,11 +1,14 @@
 """kvsim simulate and kvsim new, as a user meets them: output, exit codes, and short errors instead of tracebacks."""
 
+import re
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from kvsim.cli.app import run
+from kvsim.lab.experiment import load
+from kvsim.lab.real_run import on_own_clusters
 from tests.lab.conftest import SMALL
 
 Output = pytest.CaptureFixture[str]
@@ -79,11 +82,45 @@ def test_a_dry_run_names_moot_axes(small: Path, capsys: Output) -> None:
     assert point["promises"]
 
 
-def test_a_trace_is_written_on_demand(small: Path) -> None:
-    assert simulate(small, "--trace", "--json") == 0
+def test_a_trace_is_written_on_demand_and_named(small: Path, capsys: Output) -> None:
+    assert simulate(small, "--trace") == 0
     [trace] = (small.parent / "out").rglob("trace.jsonl")
     first = msgspec.json.decode(trace.read_bytes().splitlines()[0])
     assert first["id"] == 1
+    assert f"trace     {trace}\n" in capsys.readouterr().out
+
+
+def test_of_many_traces_the_first_is_named_and_the_others_are_counted(small: Path, capsys: Output) -> None:
+    assert simulate(small, "--trace-all", "--set", "vary.seeds=3") == 0
+    runs = small.parent / "out" / "runs"
+    assert f"trace     {runs / 'seed=0' / 'trace.jsonl'} and 2 more in {runs}\n" in capsys.readouterr().out
+
+
+def test_what_a_reader_must_know_stands_above_the_findings_and_in_json(small: Path, capsys: Output) -> None:
+    crash = '[[faults]]\nkind = "crash"\nnode = "leader"\nat = "20ms"\nlasts = "30ms"\n'
+    small.write_text(SMALL + crash + '[expect]\navailability_share = "> 0"\n')
+    assert simulate(small) == 0
+    above, findings, _ = capsys.readouterr().out.partition("Findings")
+    assert findings and "Mind: seed=0: the fault crash never struck" in above
+    assert simulate(small, "--json") == 0
+    [note] = msgspec.json.decode(capsys.readouterr().out)["notes"]
+    assert "the fault crash never struck" in note
+
+
+def test_what_held_beyond_the_claims_is_told_with_the_number_of_histories(small: Path, capsys: Output) -> None:
+    assert simulate(small, "--set", 'design.consistency="eventual"', "--set", "vary.seeds=2") == 0
+    beyond = " ".join(capsys.readouterr().out.partition("Beyond the claims, not refuted: ")[2].split())
+    assert re.match(r"[a-z, -]+ \(in [12] histor(y|ies)\)", beyond), beyond
+
+
+def test_the_notes_of_a_real_cluster_name_what_of_the_file_it_lacks(small: Path) -> None:
+    small.write_text(SMALL)
+    plain = on_own_clusters(load(small))
+    assert not [note for note in plain.notes if "machines" in note]
+    slow = on_own_clusters(load(small, ["machines.slower={data-2=10}", "vary.machines.memory=['1GiB','2GiB']"]))
+    told = "\n".join(slow.notes)
+    assert "without [machines]: machines.slower.data-2 = 10, machines.memory = 1GiB, machines.memory = 2GiB" in told
+    assert "points that differ in [machines] alone are the same" in told
 
 
 def test_a_run_is_repeated_from_its_description(small: Path, capsys: Output) -> None:
