@@ -31,10 +31,11 @@ def show(found: Exploration, folder: Path | None) -> None:
     to.print(f"bounds: {', '.join(given) or 'nothing goes wrong'}", style="dim")
     for goal in found.goals:
         if not goal.reached and found.story is None:
-            of = f" of {goal.of}" if goal.of else ""
+            whole = goal.of or goal.nearest
+            ended = f"{goal.nearest} of {counted(whole, 'operation')}" if goal.of else counted(whole, "operation")
             to.print(
                 f"[yellow]never reached:[/] {escape(goal.name)}; the nearest schedule, "
-                f"of {counted(len(goal.path), 'step')}, had {goal.nearest}{of} operations ended:"
+                f"of {counted(len(goal.path), 'step')}, had {ended} ended:"
             )
             _show_path(found, goal.path, LAST)
     for reason in found.undecided:

@@ -59,8 +59,8 @@ def judged_over(report: Report) -> str:
             "Set vary.seeds for confidence intervals."
         )
     return (
-        f"Means over {seeds} seeds ({report.seed} to {report.seed + seeds - 1}); a finding holds if its whole 95 % "
-        "interval (Student's t) does. Points are compared seed by seed, with the same random numbers."
+        f"Means over {seeds} seeds ({report.seed} to {report.seed + seeds - 1}); a finding holds if its 95 % interval "
+        "(Student's t) does. Points are compared seed by seed, with the same random numbers."
     )
 
 
