@@ -11,6 +11,8 @@ from kvsim.lab.plots.choice import choose_setups
 from kvsim.lab.plots.style import Plot, figure, legend_below, look, plain_numbers, save, tell, time_scale
 from kvsim.lab.report import Report, labelled
 
+SHORTEST_NS = 10_000
+"""What is behind by less is drawn here: a read that begins as a write is acknowledged would stretch the axis."""
 Line = tuple[int, str, list[float], float]
 """A point: its number, its name, how long its stale reads were behind, ascending, and their share of all."""
 
@@ -22,7 +24,7 @@ def draw_staleness(report: Report, folder: Path) -> list[Plot]:
     for number, setup in enumerate(setups):
         behind = [by_ns for run in report.runs_of(setup) for _, by_ns in stale_reads_ns(run.seen)]
         if behind:
-            stale = sorted(by_ns / 1e9 for by_ns in behind if by_ns)
+            stale = sorted(max(by_ns, SHORTEST_NS) / 1e9 for by_ns in behind if by_ns)
             share = report.estimates[labelled("stale_read_share", setup.label)].mean
             lines.append((number, chosen.title(setup.where) or "all reads", stale, share))
     if not any(stale for _, _, stale, _ in lines):
