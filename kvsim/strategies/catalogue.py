@@ -12,6 +12,7 @@ import importlib.util
 import sys
 from collections.abc import Mapping
 from functools import cache
+from importlib.machinery import SourceFileLoader
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
@@ -130,6 +131,13 @@ def _import(module_name: str) -> Any:
         raise StrategyNotFound(f"{module_name} does not import: {type(error).__name__}: {error}") from error
 
 
+class _LeavesNothing(SourceFileLoader):
+    """Writes no bytecode beside a user's file: the folder may be a run's, which holds what the run is repeated from."""
+
+    def set_data(self, path: str, data: bytes, *, _mode: int = 0o666) -> None:  # type: ignore[override]
+        pass
+
+
 def _load_file(folder: Path, file: str) -> Any:
     path = (folder / file).resolve()
     if not path.is_file():
@@ -141,8 +149,8 @@ def _load_file(folder: Path, file: str) -> Any:
     name = f"kvsim_outside_{path.stem}_{digest}"
     if name in sys.modules:
         return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None, f"{path} ends in .py"
+    spec = importlib.util.spec_from_file_location(name, path, loader=_LeavesNothing(name, str(path)))
+    assert spec is not None and spec.loader is not None, "the loader is given"
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
