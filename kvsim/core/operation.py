@@ -157,9 +157,12 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def check(self, operation: AnyOperation) -> None:
         """Raise `TooLarge` for what is beyond, `NotServed` for a scan of nothing; both client and store call this."""
-        if isinstance(operation, Scan) and operation.limit < 1:
-            raise NotServed(f"a scan asks for at least one key, and limit = {operation.limit} for none")
-        key = operation.start if isinstance(operation, Scan) else operation.key
+        if isinstance(operation, Scan):
+            if operation.limit < 1:
+                raise NotServed(f"a scan asks for at least one key, and limit = {operation.limit} for none")
+            key = operation.start
+        else:
+            key = operation.key
         if len(key) > self.key_bytes:
             raise TooLarge(
                 f"the key has {len(key)} bytes, the limit is {self.key_bytes}; "

@@ -147,7 +147,8 @@ class Link:
     def send(self, envelope: Envelope[Any]) -> None:
         """Send on the stream."""
         # What is called here is an attribute and no method; as a local name it is found three times as fast.
-        encode, latency, push, next_id = self._encode, self._latency, self._push, self._next_id
+        encode, latency = self._encode, self._latency
+        push, next_id = self._push, self._next_id
         size = len(encode(envelope)) + HEADER_BYTES
         at, leaves_ns = self._engine.time_ns, self.source.leaves_ns
         if leaves_ns > at:

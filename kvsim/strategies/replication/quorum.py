@@ -325,20 +325,22 @@ class ReadRepair:
 
     def __init__(self, quorum: Quorum, key: Key, newest: Held) -> None:
         self.quorum, self.key, self.newest = quorum, key, newest
-        self.versions: dict[NodeId, Version] = {}
+        self.level: list[NodeId] = []
+        """The replicas that hold the newest version, or have been sent it."""
 
     def heard(self, replica: NodeId, answer: Message) -> None:
         """A replica has answered the read."""
         if not isinstance(answer, Held):
             return
-        self.versions[replica] = answer.version
-        if answer.version > self.newest.version:
-            self.newest = answer
-        newest = self.newest.version
-        for behind, version in self.versions.items():
-            if version < newest:
-                self.versions[behind] = newest
-                self.quorum.tell(behind, Store(NO_REQUEST, self.key, self.newest.value, newest))
+        behind: Iterable[NodeId] = ()
+        if answer.version != self.newest.version:
+            if answer.version > self.newest.version:
+                self.newest, behind = answer, tuple(self.level)
+            else:
+                behind = (replica,)
+        self.level.append(replica)
+        for node in behind:
+            self.quorum.tell(node, Store(NO_REQUEST, self.key, self.newest.value, self.newest.version))
 
 
 def _held(acks: Acks) -> dict[NodeId, Held]:

@@ -6,7 +6,8 @@ got the operation; with equal patience for every node asked, the door itself inc
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Coroutine
+from typing import Any, cast
 
 from kvsim.core.axes import Consistency, Routing, Site, alive_first
 from kvsim.core.message import MILLISECOND, Nanoseconds, NodeId
@@ -73,7 +74,10 @@ class Forwarding(Component):
             tried.add(node)
             hint = ""
             try:
-                return await self._asked(node, op, self._patience_ns(reading, len(candidates), left_ns))
+                patience_ns = self._patience_ns(reading, len(candidates), left_ns)
+                if node == self.host.id:
+                    return await self._done_here(op, patience_ns)
+                return await self._asked(node, op, patience_ns)
             except Elsewhere as error:
                 nobody = Unavailable(f"{node} does not serve this and names {error.hint or 'nobody'}")
                 hint = error.hint if error.hint not in tried else ""
@@ -96,8 +100,6 @@ class Forwarding(Component):
     async def _asked(self, node: NodeId, op: AnyOperation, patience_ns: Nanoseconds) -> AnyResult:
         """What the node answers. It is avoided from now on if nothing at all is heard of it meanwhile; one that is
         slow with this answer and not with others may wait for nodes that are down itself."""
-        if node == self.host.id:
-            return await self._done_here(op, patience_ns)
         asked_ns = self.host.now()
         try:
             answer = await self.call(node, Perform(op, 1), patience_ns)
@@ -112,11 +114,14 @@ class Forwarding(Component):
         self.heard_ns[node] = self.host.now()
         return cast(AnyResult, answer)
 
-    async def _done_here(self, op: AnyOperation, patience_ns: Nanoseconds) -> AnyResult:
+    def _done_here(self, op: AnyOperation, patience_ns: Nanoseconds) -> Coroutine[Any, Any, AnyResult]:
         """What this node itself comes to as the coordinator, with the patience that others get."""
         assert self.coordinator is not None, f"{self.host.id} is a candidate, so it coordinates"
         if patience_ns >= self.site.design.timeout_ns:
-            return await self.coordinator.perform(op)  # its own deadline comes first
+            return self.coordinator.perform(op)  # its own deadline comes first
+        return self._done_here_within(op, patience_ns)
+
+    async def _done_here_within(self, op: AnyOperation, patience_ns: Nanoseconds) -> AnyResult:
         answer: Future[AnyResult] = Future()
         _ = self.host.spawn(self._coordinate(op, answer))
         late = NoAnswer(f"{self.host.id} did not come to an answer within {patience_ns / 1e9:g} s")
