@@ -80,8 +80,7 @@ def serve(
         for ending in (signal.SIGINT, signal.SIGTERM):  # a script that starts it with & has SIGINT ignored
             signal.signal(ending, _interrupt)
         with Supervisor(file) as cluster:
-            _greet(file, cluster)
-            sound = _watch(cluster)
+            sound = _run(file, cluster)
     except (ClusterFileError, PortError, SupervisorError) as error:
         raise SettingsError([str(error)]) from error
     if not sound:
@@ -172,12 +171,14 @@ def _leader(cluster: Supervisor) -> tuple[str, NodeId | None]:
     return "", None
 
 
-def _watch(cluster: Supervisor) -> bool:
-    """Until Ctrl-C: tell of nodes that ended, and start again those that can be. Whether none stopped itself."""
+def _run(file: ClusterFile, cluster: Supervisor) -> bool:
+    """Greet; then, until Ctrl-C, tell of nodes that ended, and start again those that can be. Whether none stopped
+    itself."""
     from kvsim.real.supervisor import SupervisorError
 
     sound = True
     try:
+        _greet(file, cluster)
         while True:
             try:
                 ended = cluster.ended.get(timeout=LONGEST_WAIT_S)
