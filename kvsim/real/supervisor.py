@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -369,7 +370,8 @@ class _Process:
         self._listener.join()
         for pipe in (self._popen.stdin, self._popen.stdout):
             if pipe is not None:
-                pipe.close()
+                with suppress(BrokenPipeError):  # what it was told last reaches nobody
+                    pipe.close()
 
     def _next_report(self, timeout_s: float) -> Report | None:
         try:
