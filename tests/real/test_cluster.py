@@ -14,6 +14,7 @@ import pytest
 
 from kvsim.core.operation import OperationError, TooLarge, Unavailable
 from kvsim.real.cluster_file import ClusterFileError, read_cluster_file
+from kvsim.real.control import AskStatus
 from kvsim.real.filter import LinkFault
 from kvsim.real.process import EXIT_BAD_INPUT, EXIT_DEFECT, EXIT_DISK
 from kvsim.real.supervisor import Supervisor, SupervisorError, new_cluster_file
@@ -77,6 +78,17 @@ def test_a_node_that_dies_unasked_is_reported_with_its_signal(start: Start) -> N
     os.kill(cluster.pid("data-3"), signal.SIGKILL)
     assert str(cluster.ended.get(timeout=PATIENCE_S)) == "data-3 was killed by SIGKILL"
     assert not cluster.running("data-3")
+
+
+def test_a_node_that_dies_while_it_is_asked_is_named_and_the_cluster_stops_in_good_order(start: Start) -> None:
+    cluster = start(QUORUM)
+    process = cluster._process("data-3")
+    os.kill(cluster.pid("data-3"), signal.SIGKILL)
+    cluster.ended.get(timeout=PATIENCE_S)
+    with pytest.raises(SupervisorError, match="data-3 has ended"):
+        process.order(AskStatus())
+    cluster.stop()  # what it was asked still lies in the pipe
+    assert not any(cluster.running(node) for node in cluster.nodes)
 
 
 def test_the_node_s_name_ends_its_command_line(start: Start) -> None:
